@@ -1,0 +1,44 @@
+"""Who is asking. Never decides what they may do: that is policy.py."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+from uuid import UUID
+
+
+class Role(StrEnum):
+    SUPER_ADMIN = "SUPER_ADMIN"  # the platform's administrators: every organization and the registry
+    ORGANIZATION_ADMIN = "ORGANIZATION_ADMIN"  # one organization, all of it
+    COMPANY_ADMIN = "COMPANY_ADMIN"  # one company in it: tier 3
+    MEMBER = "MEMBER"  # reads an organization, or one company of it
+    MODULE = "MODULE"  # a partner module's service: reads one organization
+
+
+@dataclass(frozen=True)
+class Actor:
+    """The caller, as the credential says. `organization_id` is the tenant of everything the caller does."""
+
+    subject: str
+    roles: frozenset[Role]
+    organization_id: UUID | None = None
+    company_id: UUID | None = None
+    expires_at: float | None = None  # seconds since the epoch
+
+    @property
+    def is_anonymous(self) -> bool:
+        return not self.roles
+
+    @property
+    def is_platform_admin(self) -> bool:
+        return Role.SUPER_ADMIN in self.roles
+
+    def may_see_organization(self, organization_id: UUID) -> bool:
+        return self.is_platform_admin or organization_id == self.organization_id
+
+    def may_see_company(self, organization_id: UUID, company_id: UUID) -> bool:
+        """A caller bound to one company sees no other, not even in its own organization."""
+        return self.may_see_organization(organization_id) and self.company_id in (None, company_id)
+
+
+ANONYMOUS = Actor(subject="anonymous", roles=frozenset())
+PLATFORM = Actor(subject="modplane", roles=frozenset({Role.SUPER_ADMIN}))
+"""The platform's own work: seeding, bulk operations."""

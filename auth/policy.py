@@ -1,0 +1,55 @@
+"""Who may call what: one table, one row per root field. A field without a row does not start.
+
+Which *things* a caller sees is decided where they are read: the tenant comes from the credential.
+"""
+
+from auth.actor import Actor, Role
+
+EVERYBODY = frozenset(Role)
+"""Any token. Anonymous callers hold no role at all."""
+ADMINS = frozenset({Role.SUPER_ADMIN, Role.ORGANIZATION_ADMIN})
+PLATFORM_ONLY = frozenset({Role.SUPER_ADMIN})
+COMPANY_WRITERS = frozenset({Role.SUPER_ADMIN, Role.ORGANIZATION_ADMIN, Role.COMPANY_ADMIN})
+
+PUBLIC: frozenset[Role] = frozenset()
+"""No token needed: what a signup page shows before anybody has signed up."""
+
+POLICY: dict[str, frozenset[Role]] = {
+    "Query.viewer": EVERYBODY,
+    "Query.module": EVERYBODY,
+    "Query.modules": EVERYBODY,
+    "Query.validateManifest": EVERYBODY,
+    "Query.industry": PUBLIC,
+    "Query.industries": PUBLIC,
+    "Query.organization": EVERYBODY,
+    "Query.organizations": PLATFORM_ONLY,
+    "Query.company": EVERYBODY,
+    "Query.effectiveConfig": EVERYBODY,
+    "Query.events": EVERYBODY,
+    "Query.operation": PLATFORM_ONLY,
+    "Mutation.registerModule": PLATFORM_ONLY,
+    "Mutation.updateModule": PLATFORM_ONLY,
+    "Mutation.activateModule": PLATFORM_ONLY,
+    "Mutation.deactivateModule": PLATFORM_ONLY,
+    "Mutation.deleteModule": PLATFORM_ONLY,
+    "Mutation.createIndustry": PLATFORM_ONLY,
+    "Mutation.updateIndustry": PLATFORM_ONLY,
+    "Mutation.deleteIndustry": PLATFORM_ONLY,
+    "Mutation.signUpOrganization": PLATFORM_ONLY,
+    "Mutation.updateOrganization": ADMINS,
+    "Mutation.createCompany": ADMINS,
+    "Mutation.assignModule": ADMINS,
+    "Mutation.unassignModule": ADMINS,
+    "Mutation.applyIndustryTemplate": ADMINS,
+    "Mutation.bulkAssignModules": PLATFORM_ONLY,
+    "Mutation.setOrganizationConfig": ADMINS,
+    "Mutation.setCompanyConfig": COMPANY_WRITERS,
+    "Subscription.moduleEvents": EVERYBODY,
+    "Subscription.operationProgress": PLATFORM_ONLY,
+}
+
+
+def may_call(actor: Actor, field: str) -> bool:
+    """Whether the caller's roles let it call a root field, `Query.modules` say."""
+    allowed = POLICY[field]
+    return allowed == PUBLIC or not allowed.isdisjoint(actor.roles)
