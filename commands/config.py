@@ -1,0 +1,250 @@
+"""Writing a module's configuration: tier 2 by the organization, tier 3 by a company."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import select
+
+from commands.checks import TEXT_MAX
+from commands.request import Outcome, TenantRequest
+from commands.transaction import Transaction, tenant_command
+from events.facts import Fact, assignment_state, company_module_state
+from events.types import EventType
+from models.assignment import CompanyModuleRow, ConfigRevisionRow, TenantModuleRow
+from models.base import JsonObject
+from models.module import ModuleRow, ModuleVersionRow
+from models.organization import CompanyRow
+from queries.effective_config import read_sources, stored_sources
+from queries.module import load_modules_by_codes, load_versions
+from rules.config_merge import LeafSource, merge_config
+from rules.config_schema import check_layer, check_merged
+from rules.config_write import ConfigWrite, apply_write, changed_sources
+from rules.errors import InvalidInput, NotFound, Problem, QuotaExceeded, Refusal, refuse_if_any
+from rules.json_values import canonical_json
+
+CONFIG_BYTES_MAX = 128 * 1024
+TIER_2 = UUID(int=0)
+VALUE = ("input", "value")
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetOrganizationConfig(TenantRequest):
+    module: str
+    write: ConfigWrite
+    value: Any
+    reason: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True)
+class SetCompanyConfig(TenantRequest):
+    company_id: UUID
+    module: str
+    write: ConfigWrite
+    value: Any
+    reason: str | None = None
+
+
+Write = SetOrganizationConfig | SetCompanyConfig
+
+
+@dataclass(frozen=True)
+class _Target:
+    """The module as the organization has it."""
+
+    module: ModuleRow
+    version: ModuleVersionRow
+    row: TenantModuleRow
+
+
+@tenant_command
+async def set_organization_config(tx: Transaction, request: SetOrganizationConfig) -> Outcome:
+    """Write tier 2. The result must fit the module's schema, for the organization and for each of its companies."""
+    target = await _target(tx, request)
+    row = target.row
+    await tx.check_expected(request, touched=row.config_revision, stream=row.organization_id)
+    after = _written(row.configuration, request)
+    below = merge_config(target.version.default_config, row.industry_config)
+    problems = _schema_problems(target.version, below, after, layer="ORGANIZATION")
+    if not problems:
+        problems = await _company_problems(tx, target, merge_config(below, after))
+    refuse_if_any(problems)
+    shows = {"organization_id": str(row.organization_id), "module": row.module_id}
+    if _is_same(after, row.configuration):
+        return Outcome(revision=await tx.current_revision(row.organization_id), shows=shows)
+    (revision,) = await tx.advance(row.organization_id)
+    row.config_sources = _sources(tx, request, row.configuration, after, row.config_sources, revision)
+    row.configuration, row.config_revision = after, revision
+    row.revision, row.updated_at = revision, datetime.now(UTC)
+    tx.session.add(_history(tx, request, row.organization_id, TIER_2, after, revision))
+    payload = {
+        "layer": "ORGANIZATION",
+        "assignment": assignment_state(row, target.module.tier),
+        "effective": merge_config(below, after),
+    }
+    tx.record(_fact(row, revision, payload, None))
+    return Outcome(revision=revision, shows=shows, preview=row)
+
+
+@tenant_command
+async def set_company_config(tx: Transaction, request: SetCompanyConfig) -> Outcome:
+    """Write tier 3 of one company."""
+    target = await _target(tx, request)
+    row = await _company_row(tx, request, target)
+    await tx.check_expected(request, touched=row.revision, stream=row.organization_id)
+    after = _written(row.configuration, request)
+    tenant = target.row
+    below = merge_config(target.version.default_config, tenant.industry_config, tenant.configuration)
+    refuse_if_any(_schema_problems(target.version, below, after, layer="COMPANY"))
+    shows = {
+        "organization_id": str(row.organization_id),
+        "module": row.module_id,
+        "company_id": str(row.company_id),
+    }
+    if _is_same(after, row.configuration):
+        return Outcome(revision=await tx.current_revision(row.organization_id), shows=shows)
+    (revision,) = await tx.advance(row.organization_id)
+    row.config_sources = _sources(tx, request, row.configuration, after, row.config_sources, revision)
+    row.configuration, row.revision = after, revision
+    row.customized_at, row.customized_by = datetime.now(UTC), tx.actor.subject
+    tx.session.add(row)
+    tx.session.add(_history(tx, request, row.organization_id, row.company_id, after, revision))
+    payload = {
+        "layer": "COMPANY",
+        "company_id": str(row.company_id),
+        "assignment": assignment_state(tenant, target.module.tier),
+        "company_module": company_module_state(row),
+        "effective": merge_config(below, after),
+    }
+    tx.record(_fact(tenant, revision, payload, row.company_id))
+    return Outcome(revision=revision, shows=shows, preview=row)
+
+
+async def _target(tx: Transaction, request: Write) -> _Target:
+    organization = await tx.lock_organization(request.organization_id)
+    module = (await load_modules_by_codes(tx, [request.module])).get(request.module)
+    row = await tx.session.get(TenantModuleRow, (organization.organization_id, request.module))
+    if module is None or row is None:
+        message = f"the organization has no module {request.module!r}"
+        raise Refusal(NotFound(message=message, path=("input", "module")))
+    version = (await load_versions(tx, {(row.module_id, row.version)}))[row.module_id, row.version]
+    return _Target(module=module, version=version, row=row)
+
+
+async def _company_row(tx: Transaction, request: SetCompanyConfig, target: _Target) -> CompanyModuleRow:
+    """The company's row, or a new one that is written only if the command goes through."""
+    key = (request.organization_id, request.company_id)
+    company = await tx.session.get(CompanyRow, key)
+    if company is None or not tx.actor.may_see_company(*key):
+        raise Refusal(no_company(request.company_id))
+    known = await tx.session.get(CompanyModuleRow, (*key, request.module))
+    if known is not None:
+        return known
+    return CompanyModuleRow(
+        organization_id=company.organization_id,
+        company_id=company.id,
+        module_id=target.row.module_id,
+        is_enabled=True,
+        configuration={},
+        config_sources={},
+        enabled_features=[],
+        disabled_features=[],
+        revision=0,
+    )
+
+
+def no_company(company_id: UUID) -> NotFound:
+    """The same words for an unknown company and for another tenant's."""
+    return NotFound(message=f"no company {company_id}", path=("input", "companyId"))
+
+
+def _written(current: JsonObject, request: Write) -> JsonObject:
+    if request.reason is not None and len(request.reason) > TEXT_MAX:
+        message = f"reason is longer than {TEXT_MAX} characters"
+        raise Refusal(InvalidInput(message=message, path=("input", "reason")))
+    after: JsonObject = dict(apply_write(current, request.write, request.value))
+    size = len(canonical_json(after))
+    if size > CONFIG_BYTES_MAX:
+        message = f"the layer would have {size} bytes; {CONFIG_BYTES_MAX} is the limit"
+        raise Refusal(QuotaExceeded(message=message, path=VALUE))
+    return after
+
+
+def _schema_problems(
+    version: ModuleVersionRow, below: Mapping[str, Any], after: JsonObject, *, layer: str
+) -> list[Problem]:
+    """The layer alone first: its errors are the clearer ones. Then the whole."""
+    if version.config_schema is None:
+        return []
+    found = check_layer(version.config_schema, after, layer)
+    if not found:
+        found = check_merged(version.config_schema, merge_config(below, after))
+    return [problem.at(*VALUE) for problem in found]
+
+
+async def _company_problems(tx: Transaction, target: _Target, merged: Mapping[str, Any]) -> list[Problem]:
+    """A change of tier 2 may break what a company has put on top of it: say which company."""
+    schema = target.version.config_schema
+    if schema is None:
+        return []
+    statement = select(CompanyModuleRow).where(
+        CompanyModuleRow.organization_id == target.row.organization_id,
+        CompanyModuleRow.module_id == target.row.module_id,
+    )
+    problems: list[Problem] = []
+    for row in await tx.session.scalars(statement):
+        for found in check_merged(schema, merge_config(merged, row.configuration)):
+            message = f"with what company {row.company_id} sets: {found.message}"
+            problem = replace(found, message=message, company_id=str(row.company_id), layer="COMPANY")
+            problems.append(problem.at(*VALUE))
+    return problems[:100]
+
+
+def _sources(
+    tx: Transaction,
+    request: Write,
+    before: JsonObject,
+    after: JsonObject,
+    known: JsonObject,
+    revision: int,
+) -> JsonObject:
+    source = LeafSource(
+        revision=revision,
+        set_by=tx.actor.subject,
+        set_at=datetime.now(UTC).isoformat(),
+        reason=request.reason,
+    )
+    return stored_sources(changed_sources(before, after, read_sources(known), source))
+
+
+def _is_same(after: JsonObject, before: JsonObject) -> bool:
+    return canonical_json(after) == canonical_json(before)
+
+
+def _history(
+    tx: Transaction, request: Write, organization_id: UUID, company_id: UUID, after: JsonObject, revision: int
+) -> ConfigRevisionRow:
+    return ConfigRevisionRow(
+        organization_id=organization_id,
+        module_id=request.module,
+        company_id=company_id,
+        revision=revision,
+        configuration=after,
+        reason=request.reason,
+        set_by=tx.actor.subject,
+        set_at=datetime.now(UTC),
+    )
+
+
+def _fact(row: TenantModuleRow, revision: int, payload: JsonObject, company_id: UUID | None) -> Fact:
+    return Fact(
+        type=EventType.CONFIG_UPDATED,
+        organization_id=row.organization_id,
+        revision=revision,
+        payload=payload,
+        module=row.module_id,
+        modules=(row.module_id,),
+        company_id=company_id,
+    )

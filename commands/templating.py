@@ -1,0 +1,111 @@
+"""Putting an industry's template on an organization: shared by signing up and by applying one later."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+from commands.assigning import Wanted, list_assigned, prepare, stamp
+from commands.request import Change
+from commands.transaction import Transaction
+from events.facts import Fact, assignment_state, organization_state
+from events.types import EventType
+from models.assignment import TenantModuleRow
+from models.industry import IndustryModuleRow
+from models.organization import OrganizationRow
+from queries.industry import load_industries_by_codes, load_industry_modules
+from rules.dependency_resolution import Catalog
+from rules.errors import NotFound, Refusal
+
+
+@dataclass
+class TemplateApplied:
+    """What an application changes: one fact for all its rows."""
+
+    organization: OrganizationRow
+    industry_code: str
+    is_change: bool
+    rows: Sequence[TenantModuleRow]  # the template's, by code, those that were there before included
+    new: Sequence[TenantModuleRow]
+    touched: Sequence[TenantModuleRow]
+    changes: Sequence[Change]
+    catalog: Catalog
+
+    def fact(self, revision: int) -> Fact:
+        """Number the rows and say what happened."""
+        stamp(self.new, [revision] * len(self.new))
+        for row in self.touched:
+            row.revision = row.config_revision = revision
+        self.organization.revision = revision
+        written = [*self.new, *self.touched]
+        return Fact(
+            type=EventType.INDUSTRY_APPLIED,
+            organization_id=self.organization.organization_id,
+            revision=revision,
+            payload={
+                "industry": self.industry_code,
+                "organization": organization_state(self.organization),
+                "assignments": [assignment_state(row, self.catalog[row.module_id].tier) for row in written],
+                "modules": [row.module_id for row in written],
+            },
+            modules=tuple(row.module_id for row in written),
+        )
+
+
+async def apply_template(tx: Transaction, organization: OrganizationRow, industry_code: str) -> TemplateApplied:
+    """The template's rows on the organization, added to the session. Raises Refusal: all or none."""
+    industry = (await load_industries_by_codes(tx, [industry_code])).get(industry_code)
+    if industry is None or not industry.is_active:
+        raise Refusal(NotFound(message=f"no industry {industry_code!r}", path=("input", "industryCode")))
+    template = (await load_industry_modules(tx, [industry_code]))[industry_code]
+    assigned = await list_assigned(tx, organization)
+    wanted = [_from_template(item, industry_code) for item in template if item.module_id not in assigned]
+    assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True)
+    touched = [row for item in template if (row := _rebased(item, assigned, industry_code)) is not None]
+    tx.session.add_all(assigning.rows)
+    is_same = organization.industry_code == industry_code and organization.industry_name == industry.industry_name
+    organization.industry_code, organization.industry_name = industry_code, industry.industry_name
+    organization.updated_at = datetime.now(UTC)
+    codes = {item.module_id for item in template}
+    rows = [row for code, row in assigned.items() if code in codes] + list(assigning.rows)
+    return TemplateApplied(
+        organization=organization,
+        industry_code=industry_code,
+        is_change=bool(assigning.rows or touched or not is_same),
+        rows=sorted(rows, key=lambda row: row.module_id),
+        new=assigning.rows,
+        touched=touched,
+        changes=[*assigning.changes, *map(_update, touched)],
+        catalog=assigning.catalog,
+    )
+
+
+def _from_template(item: IndustryModuleRow, industry_code: str) -> Wanted:
+    return Wanted(
+        module=item.module_id,
+        cause="INDUSTRY",
+        industry_code=industry_code,
+        industry_config=item.default_config,
+        is_required=item.is_required,
+    )
+
+
+def _rebased(
+    item: IndustryModuleRow, assigned: Mapping[str, TenantModuleRow], industry_code: str
+) -> TenantModuleRow | None:
+    """Put the template's layer under a module that is there already; the tenant's own layer stays on top of it."""
+    row = assigned.get(item.module_id)
+    if row is None:
+        return None
+    if (row.industry_code, row.industry_config, row.is_required) == (
+        industry_code,
+        item.default_config,
+        item.is_required,
+    ):
+        return None
+    row.industry_code, row.industry_config = industry_code, item.default_config
+    row.is_required, row.is_requested, row.updated_at = item.is_required, True, datetime.now(UTC)
+    return row
+
+
+def _update(row: TenantModuleRow) -> Change:
+    return Change(action="UPDATE", module=row.module_id, cause="INDUSTRY", organization_id=row.organization_id)

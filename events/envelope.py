@@ -1,0 +1,174 @@
+"""The wire format: CloudEvents 1.0 in Kafka's binary mode. The value is the body as PostgreSQL prints it."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any
+from uuid import UUID
+
+import orjson
+
+from events.types import TOPIC_PREFIX, EventType
+
+Headers = Sequence[tuple[str, bytes]]
+SCHEMA_BASE = "https://modplane.dev/schemas/events"
+BY_CLOUD_EVENT_TYPE = {kind.cloud_event_type: kind for kind in EventType}
+
+
+@dataclass(frozen=True)
+class StoredEvent:
+    """A row of the event log, with its body as text."""
+
+    id: UUID
+    organization_id: UUID
+    rev: int
+    aggregatetype: str
+    aggregateid: str
+    type: str
+    subject: str
+    modules: Sequence[str]
+    company_id: UUID | None
+    body: str
+    actor: str | None
+    traceparent: str | None
+    occurred_at: datetime
+
+    @staticmethod
+    def of(row: Any) -> "StoredEvent":
+        """From a row that has these columns, `body` being payload::text."""
+        return StoredEvent(**{name: getattr(row, name) for name in StoredEvent.__dataclass_fields__})
+
+
+# The columns of a StoredEvent, for statements that read the log under the alias e.
+COLUMNS = (
+    "e.id, e.organization_id, e.rev, e.aggregatetype, e.aggregateid, e.type, e.subject, e.modules, e.company_id,"
+    " e.payload::text AS body, e.actor, e.traceparent, e.occurred_at"
+)
+
+
+@dataclass(frozen=True)
+class Message:
+    """What goes to Kafka."""
+
+    topic: str
+    key: bytes
+    value: bytes
+    headers: Headers
+
+
+def message_of(event: StoredEvent) -> Message:
+    headers = {
+        "id": str(event.id),  # as Debezium's event router names it
+        "ce_specversion": "1.0",
+        "ce_id": str(event.id),
+        "ce_source": f"/organizations/{event.organization_id}",
+        "ce_type": event.type,
+        "ce_subject": event.subject,
+        "ce_time": event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
+        "ce_dataschema": f"{SCHEMA_BASE}/{event.type}.json",
+        "ce_organizationid": str(event.organization_id),
+        "ce_rev": str(event.rev),
+        "ce_partitionkey": event.aggregateid,
+        "content-type": "application/json",
+    }
+    if event.actor is not None:
+        headers["ce_actorid"] = event.actor
+    if event.traceparent is not None:
+        headers["ce_traceparent"] = event.traceparent
+    return Message(
+        topic=TOPIC_PREFIX + event.aggregatetype,
+        key=event.aggregateid.encode(),
+        value=event.body.encode(),
+        headers=[(name, value.encode()) for name, value in headers.items() if value],
+    )
+
+
+@dataclass(frozen=True)
+class Announcement:
+    """What the headers alone say of an event: enough to know whose it is and where in the stream."""
+
+    id: UUID
+    organization_id: UUID
+    rev: int
+    type: str
+    occurred_at: datetime
+
+
+class MalformedEvent(Exception):
+    """A record that is not one of our events."""
+
+
+def announcement_of(headers: Headers) -> Announcement:
+    """Read the headers of a record. Raises MalformedEvent for a record that anybody may have put on the topic."""
+    found = {name: value for name, value in headers}
+    try:
+        return Announcement(
+            id=UUID(found["ce_id"].decode()),
+            organization_id=UUID(found["ce_organizationid"].decode()),
+            rev=int(found["ce_rev"]),
+            type=found["ce_type"].decode(),
+            occurred_at=datetime.fromisoformat(found["ce_time"].decode()),
+        )
+    except (KeyError, ValueError, UnicodeError, AttributeError) as error:
+        raise MalformedEvent(f"not a Modplane event: {error!r}") from error
+
+
+@dataclass(frozen=True)
+class Event:
+    """An event as subscribers and queries get it, whether it came from the log or from Kafka."""
+
+    id: UUID
+    type: EventType
+    organization_id: UUID
+    rev: int
+    module: str | None
+    modules: tuple[str, ...]
+    company_id: UUID | None
+    actor: str
+    occurred_at: datetime
+    payload: dict[str, Any]
+
+    @property
+    def cursor(self) -> str:
+        """Where to resume: in one organization's stream by rev, across organizations by time."""
+        moment = int(self.occurred_at.timestamp() * 1_000_000)
+        return f"v1:{self.rev}:{moment}"
+
+
+def event_of_row(event: StoredEvent) -> Event:
+    return _event_of(
+        Announcement(
+            id=event.id,
+            organization_id=event.organization_id,
+            rev=event.rev,
+            type=event.type,
+            occurred_at=event.occurred_at,
+        ),
+        orjson.loads(event.body),
+    )
+
+
+def event_of_record(headers: Headers, value: bytes | None) -> Event:
+    """Raises MalformedEvent: foreign records, truncated bodies and versions of the future end here."""
+    announced = announcement_of(headers)
+    try:
+        return _event_of(announced, orjson.loads(value or b""))
+    except (orjson.JSONDecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
+        raise MalformedEvent(f"event {announced.id} of type {announced.type}: {error!r}") from error
+
+
+def _event_of(announced: Announcement, body: dict[str, Any]) -> Event:
+    payload, module = body["payload"], body["module_id"]
+    company_id = payload.get("company_id")
+    return Event(
+        id=announced.id,
+        type=BY_CLOUD_EVENT_TYPE[announced.type],
+        organization_id=announced.organization_id,
+        rev=announced.rev,
+        module=module,
+        modules=tuple(payload.get("modules") or ([module] if module else [])),
+        company_id=UUID(company_id) if company_id else None,
+        actor=body["user_id"],
+        occurred_at=announced.occurred_at,
+        payload=payload,
+    )

@@ -1,0 +1,166 @@
+"""The live stream of one API process: a tail of Kafka without a group, fanned out to the taps of subscribers.
+
+The tail is only the fast path. What it misses, a tap's owner finds in the event log: by a gap in rev, when it is told
+that it is behind, or because the sweep saw that its organization has moved on.
+"""
+
+import asyncio
+import contextlib
+import logging
+from collections import deque
+from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
+from uuid import UUID
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from events.envelope import Event, MalformedEvent, event_of_record
+from events.topics import ensure_topics
+from events.types import TOPICS
+
+log = logging.getLogger("modplane.live")
+
+QUEUE_MAX = 64
+SWEEP_SECONDS = 5.0
+RECONNECT_SECONDS = 0.5
+
+RevisionsOf = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, int]]]
+
+
+class Tap:
+    """One subscriber's bounded queue. When it overflows, its content is dropped and the log is the way on."""
+
+    def __init__(self) -> None:
+        self.delivered = 0  # the last rev that the owner has passed on
+        self._queue: deque[Event] = deque()
+        self._is_behind = False
+        self._changed = asyncio.Event()
+
+    def put(self, event: Event) -> None:
+        if len(self._queue) >= QUEUE_MAX:
+            self.fall_behind()
+        elif not self._is_behind:
+            self._queue.append(event)
+            self._changed.set()
+
+    def fall_behind(self) -> None:
+        self._queue.clear()
+        self._is_behind = True
+        self._changed.set()
+
+    async def take(self) -> Event | None:
+        """The next event, or None: read the log, then go on taking."""
+        while True:
+            if self._is_behind:
+                self._is_behind = False
+                return None
+            if self._queue:
+                return self._queue.popleft()
+            self._changed.clear()
+            await self._changed.wait()
+
+
+class LiveStream:
+    """Feeds taps from Kafka. `run` goes on until it is cancelled."""
+
+    def __init__(self, bootstrap: str, revisions_of: RevisionsOf) -> None:
+        self._bootstrap = bootstrap
+        self._revisions_of = revisions_of
+        self._taps: dict[UUID | None, set[Tap]] = {}
+
+    @contextmanager
+    def tap(self, organization_id: UUID | None) -> Iterator[Tap]:
+        """Listen to one organization, or with None to everything."""
+        tap = Tap()
+        self._taps.setdefault(organization_id, set()).add(tap)
+        try:
+            yield tap
+        finally:
+            listeners = self._taps[organization_id]
+            listeners.discard(tap)
+            if not listeners:
+                del self._taps[organization_id]
+
+    async def run(self) -> None:
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(self._tail_for_ever())
+            tasks.create_task(self._sweep_for_ever())
+
+    async def _tail_for_ever(self) -> None:
+        while True:
+            try:
+                await self._tail()
+            except (KafkaError, OSError, TimeoutError) as error:
+                log.warning("live tail lost its broker: %r", error)
+            await asyncio.sleep(RECONNECT_SECONDS)
+
+    async def _tail(self) -> None:
+        await asyncio.wait_for(ensure_topics(self._bootstrap), 10)
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            fetch_max_wait_ms=100,
+            max_poll_records=500,
+        )
+        await asyncio.wait_for(consumer.start(), 10)
+        try:
+            consumer.assign(await _partitions(consumer))
+            await asyncio.wait_for(consumer.seek_to_end(), 10)
+            # what was said between the last tail and this one is in the log
+            self._all_fall_behind()
+            while True:
+                for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                    for record in records:
+                        self._deliver(record.headers, record.value)
+        finally:
+            with contextlib.suppress(Exception):
+                await asyncio.wait_for(consumer.stop(), 2)
+
+    def _deliver(self, headers: list[tuple[str, bytes]], value: bytes | None) -> None:
+        try:
+            event = event_of_record(headers, value)
+        except MalformedEvent as error:
+            log.warning("record passed over: %s", error)
+            return
+        for listeners in (self._taps.get(event.organization_id), self._taps.get(None)):
+            for tap in tuple(listeners or ()):
+                tap.put(event)
+
+    def _all_fall_behind(self) -> None:
+        for listeners in self._taps.values():
+            for tap in listeners:
+                tap.fall_behind()
+
+    async def _sweep_for_ever(self) -> None:
+        """Every few seconds, one statement for all organizations that are listened to: has anybody missed something?
+
+        Twice in a row, so that an event on its way through the relay is not taken for a lost one.
+        """
+        suspected: dict[UUID, int] = {}
+        while True:
+            await asyncio.sleep(SWEEP_SECONDS)
+            listened = [organization_id for organization_id in self._taps if organization_id is not None]
+            try:
+                revisions = await self._revisions_of(listened) if listened else {}
+            except Exception as error:
+                log.warning("sweep failed: %r", error)
+                continue
+            for organization_id, rev in suspected.items():
+                for tap in self._taps.get(organization_id, ()):
+                    if tap.delivered < rev:
+                        tap.fall_behind()
+            suspected = dict(revisions)
+
+
+async def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
+    """Every partition of every topic, once the metadata of all of them has arrived."""
+    for _ in range(100):
+        await consumer._client.force_metadata_update()
+        found = {topic: consumer.partitions_for_topic(topic) for topic in TOPICS}
+        if all(found.values()):
+            return [TopicPartition(topic, number) for topic, numbers in found.items() for number in numbers or ()]
+        consumer._client.set_topics(TOPICS)
+        await asyncio.sleep(0.1)
+    raise TimeoutError("the broker does not tell the partitions of the topics")

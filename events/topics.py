@@ -1,0 +1,22 @@
+"""Topics in Kafka, made by whoever needs them first."""
+
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+
+from events.types import PARTITIONS, TOPICS
+
+
+async def ensure_topics(bootstrap: str, *, replication_factor: int = 1) -> None:
+    """Create the topics that are missing. Raises KafkaError when the broker can't be reached."""
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
+    await admin.start()
+    try:
+        missing = set(TOPICS) - set(await admin.list_topics())
+        if missing:
+            await admin.create_topics(
+                [
+                    NewTopic(name=topic, num_partitions=PARTITIONS, replication_factor=replication_factor)
+                    for topic in sorted(missing)
+                ]
+            )
+    finally:
+        await admin.close()

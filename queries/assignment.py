@@ -1,0 +1,65 @@
+"""Questions about who has which module. INTERNAL modules are left out for everybody but administrators."""
+
+from collections.abc import Collection, Sequence
+from uuid import UUID
+
+from sqlalchemy import func, select, text
+
+from models.assignment import TenantModuleRow
+from models.module import ModuleRow
+from queries.page import Page, PageRequest, page_of
+from queries.reader import Reader, among
+from rules.errors import InvalidInput, Refusal
+
+
+async def load_assignments_by_organizations(
+    reader: Reader, organization_ids: Collection[UUID]
+) -> dict[UUID, list[TenantModuleRow]]:
+    """Each organization's modules, by code."""
+    statement = (
+        select(TenantModuleRow)
+        .where(among(TenantModuleRow.organization_id, list(organization_ids)))
+        .order_by(TenantModuleRow.module_id)
+    )
+    if not reader.actor.is_platform_admin:
+        statement = statement.join(ModuleRow, ModuleRow.module_id == TenantModuleRow.module_id).where(
+            ModuleRow.tier != "INTERNAL"
+        )
+    found: dict[UUID, list[TenantModuleRow]] = {organization_id: [] for organization_id in organization_ids}
+    for row in await reader.session.scalars(statement):
+        found[row.organization_id].append(row)
+    return found
+
+
+ASSIGNMENT_PAGES = text(
+    "SELECT t.* FROM unnest(cast(:modules AS text[])) AS wanted(module_id)"
+    " CROSS JOIN LATERAL (SELECT * FROM tenant_modules WHERE module_id = wanted.module_id"
+    "  AND (cast(:after AS uuid) IS NULL OR organization_id > cast(:after AS uuid))"
+    "  ORDER BY organization_id LIMIT :size) t ORDER BY t.module_id, t.organization_id"
+)
+
+
+async def load_assignment_pages_by_modules(
+    reader: Reader, codes: Sequence[str], page: PageRequest
+) -> dict[str, Page[TenantModuleRow]]:
+    """Who uses each module, by organization."""
+    try:
+        after = None if page.after is None else UUID(page.after)
+    except ValueError:
+        raise Refusal(InvalidInput(message="after is not a cursor of this list", path=("after",))) from None
+    parameters = {"modules": list(codes), "after": after, "size": page.first + 1}
+    statement = select(TenantModuleRow).from_statement(ASSIGNMENT_PAGES.columns(*TenantModuleRow.__table__.columns))
+    rows: dict[str, list[TenantModuleRow]] = {code: [] for code in codes}
+    for row in await reader.session.scalars(statement, parameters):
+        rows[row.module_id].append(row)
+    return {code: page_of(found, page, key=lambda row: row.organization_id) for code, found in rows.items()}
+
+
+async def count_assignments_by_modules(reader: Reader, codes: Collection[str]) -> dict[str, int]:
+    statement = (
+        select(TenantModuleRow.module_id, func.count())
+        .where(among(TenantModuleRow.module_id, list(codes)))
+        .group_by(TenantModuleRow.module_id)
+    )
+    counted = {code: count for code, count in await reader.session.execute(statement)}
+    return {code: counted.get(code, 0) for code in codes}

@@ -1,0 +1,85 @@
+"""Questions about the event log: what has happened in an organization, or anywhere for administrators."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from events.envelope import COLUMNS, Event, StoredEvent, event_of_row
+from events.types import EventType
+from models.event import OrgRevisionRow
+from queries.reader import Reader, among
+
+BATCH = 500
+# A transaction lives this long at most, so that what was said earlier than this before a cursor has been committed.
+OVERLAP = timedelta(seconds=30)
+
+
+@dataclass(frozen=True)
+class EventFilter:
+    types: frozenset[EventType] | None = None
+    module: str | None = None
+
+    def takes(self, event: Event) -> bool:
+        if self.types is not None and event.type not in self.types:
+            return False
+        return self.module is None or self.module in event.modules
+
+
+LOG = f"""
+SELECT {COLUMNS} FROM event_log e
+ WHERE (cast(:types AS text[]) IS NULL OR e.type = ANY(:types))
+   AND (cast(:module AS text) IS NULL OR :module = ANY(e.modules))
+"""
+OF_ORGANIZATION = text(LOG + " AND e.organization_id = :organization_id AND e.rev > :after ORDER BY e.rev LIMIT :size")
+OF_ALL = text(
+    LOG + " AND (e.occurred_at, e.id) > (:since, :after_id) ORDER BY e.occurred_at, e.id LIMIT :size"
+)
+
+
+async def list_organization_events(
+    reader: Reader, organization_id: UUID, *, after: int, size: int, wanted: EventFilter
+) -> list[Event]:
+    """Events of one stream after a rev, in order."""
+    parameters = {**_filter_of(wanted), "organization_id": organization_id, "after": after, "size": size}
+    return [_event_of(row) for row in await reader.session.execute(OF_ORGANIZATION, parameters)]
+
+
+async def list_all_events(
+    reader: Reader, *, since: datetime, after_id: UUID, size: int, wanted: EventFilter
+) -> list[Event]:
+    """Events of every stream by time. Two transactions may commit against the order of their times: see OVERLAP."""
+    parameters = {**_filter_of(wanted), "since": since, "after_id": after_id, "size": size}
+    return [_event_of(row) for row in await reader.session.execute(OF_ALL, parameters)]
+
+
+async def load_revisions(reader: Reader, organization_ids: Collection[UUID]) -> Mapping[UUID, int]:
+    """The current rev of each stream."""
+    statement = select(OrgRevisionRow.organization_id, OrgRevisionRow.rev)
+    statement = statement.where(among(OrgRevisionRow.organization_id, list(organization_ids)))
+    return {organization_id: rev for organization_id, rev in await reader.session.execute(statement)}
+
+
+OLDEST = text("SELECT min(rev) FROM event_log WHERE organization_id = :organization_id")
+
+
+async def find_oldest_revision(reader: Reader, organization_id: UUID) -> int | None:
+    """The first rev of a stream that is still kept; None when it has no events."""
+    oldest: int | None = await reader.session.scalar(OLDEST, {"organization_id": organization_id})
+    return oldest
+
+
+def _filter_of(wanted: EventFilter) -> dict[str, object]:
+    types: Sequence[str] | None = None
+    if wanted.types is not None:
+        types = sorted(kind.cloud_event_type for kind in wanted.types)
+    return {"types": types, "module": wanted.module}
+
+
+def _event_of(row: object) -> Event:
+    return event_of_row(StoredEvent.of(row))
+
+
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
