@@ -1,0 +1,65 @@
+"""Joins the roots. Nothing else."""
+
+import strawberry
+from graphql import GraphQLError
+from strawberry.tools import merge_types
+from strawberry.types import ExecutionContext
+
+from graph.documents import document_cache
+from graph.limits import Limits
+from graph.masking import MaskErrors
+from graph.types.assignment import ModuleAssignment
+from graph.types.errors import ERROR_TYPES
+from graph.types.industry import Industry
+from graph.types.module import Module
+from graph.types.organization import Company, Organization
+from resolvers.assignment import AssignmentMutations, OperationQueries
+from resolvers.config import ConfigMutations, ConfigQueries
+from resolvers.event import EventQueries
+from resolvers.industry import IndustryMutations, IndustryQueries
+from resolvers.manifest import ManifestQueries
+from resolvers.module import ModuleMutations, ModuleQueries
+from resolvers.organization import OrganizationMutations, OrganizationQueries
+from subscriptions.event import EventSubscriptions
+from subscriptions.operation import OperationSubscriptions
+
+Query = merge_types(
+    "Query",
+    (
+        OrganizationQueries,
+        ModuleQueries,
+        ManifestQueries,
+        IndustryQueries,
+        ConfigQueries,
+        EventQueries,
+        OperationQueries,
+    ),
+)
+Mutation = merge_types(
+    "Mutation",
+    (ModuleMutations, IndustryMutations, OrganizationMutations, AssignmentMutations, ConfigMutations),
+)
+Subscription = merge_types("Subscription", (EventSubscriptions, OperationSubscriptions))
+
+# Above 2.9 the composers that everybody may use refuse the schema: docs/decisions/0003-federation-2.9.md
+FEDERATION_VERSION = "2.9"
+LIMITS = Limits()
+
+
+class _Schema(strawberry.federation.Schema):
+    def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
+        """Faults are logged where they are masked; what a client did wrong is the client's to read."""
+
+
+def build_schema(limits: Limits = LIMITS) -> strawberry.federation.Schema:
+    return _Schema(
+        query=Query,
+        mutation=Mutation,
+        subscription=Subscription,
+        types=[Module, Industry, Organization, Company, ModuleAssignment, *ERROR_TYPES],
+        federation_version=FEDERATION_VERSION,
+        extensions=[MaskErrors, document_cache(limits)],
+    )
+
+
+schema = build_schema()

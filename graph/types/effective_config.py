@@ -1,0 +1,162 @@
+"""Effective configuration: the merged values, and for each of them where it comes from."""
+
+from collections.abc import Sequence
+from datetime import datetime
+from enum import Enum
+from functools import cached_property
+from typing import TYPE_CHECKING, Annotated, Any
+
+import strawberry
+from strawberry.scalars import JSON
+
+from graph.context import Info
+from graph.masking import ApiError
+from graph.types.module import Module, load_module
+from queries.effective_config import ConfigKey, ConfigLayers, read_sources
+from rules.config_merge import Layer, Leaf, LeafSource, explain_config, merge_config
+from rules.json_values import InvalidPointerError, PointerNotFoundError, resolve_pointer
+
+if TYPE_CHECKING:
+    from graph.types.organization import Company, Organization
+
+
+@strawberry.enum(description="The tiers, lowest first; INDUSTRY is the base of the organization's.")
+class ConfigLayer(Enum):
+    MODULE = "MODULE"
+    INDUSTRY = "INDUSTRY"
+    ORGANIZATION = "ORGANIZATION"
+    COMPANY = "COMPANY"
+
+
+@strawberry.type(description="What a lower layer says where a higher one has the last word.")
+class ShadowedValue:
+    layer: ConfigLayer
+    value: JSON | None
+
+
+@strawberry.type(description="One value of an effective configuration, with its origin.")
+class ConfigLeaf:
+    pointer: str = strawberry.field(description="RFC 6901")
+    value: JSON | None
+    layer: ConfigLayer
+    revision: int | None
+    set_by: str | None
+    set_at: datetime | None
+    reason: str | None
+    shadowed: list[ShadowedValue] = strawberry.field(description="The nearest lower layer first.")
+
+    @staticmethod
+    def of(leaf: Leaf) -> "ConfigLeaf":
+        source = leaf.source
+        return ConfigLeaf(
+            pointer=leaf.pointer,
+            value=leaf.value,
+            layer=ConfigLayer(leaf.layer),
+            revision=source.revision,
+            set_by=source.set_by,
+            set_at=None if source.set_at is None else datetime.fromisoformat(source.set_at),
+            reason=source.reason,
+            shadowed=[ShadowedValue(layer=ConfigLayer(each.layer), value=each.value) for each in leaf.shadowed],
+        )
+
+
+class Merged:
+    """The layers of one module for one organization or company; merged once, however many fields ask."""
+
+    def __init__(self, layers: ConfigLayers) -> None:
+        self.layers = layers
+
+    @cached_property
+    def values(self) -> dict[str, Any]:
+        layers = self.layers
+        return merge_config(layers.defaults, layers.industry, layers.organization, layers.company)
+
+    def explained(self) -> Sequence[Layer]:
+        layers = self.layers
+        published = LeafSource(revision=layers.published_revision, set_at=layers.published_at.isoformat())
+        assigned = LeafSource(
+            revision=layers.assigned_revision,
+            set_by=layers.assigned_by,
+            set_at=layers.assigned_at.isoformat(),
+            reason=f"industry:{layers.industry_code}",
+        )
+        return (
+            Layer(name="MODULE", values=layers.defaults, default_source=published),
+            Layer(name="INDUSTRY", values=layers.industry, default_source=assigned),
+            Layer(
+                name="ORGANIZATION",
+                values=layers.organization,
+                sources=read_sources(layers.organization_sources),
+            ),
+            Layer(name="COMPANY", values=layers.company, sources=read_sources(layers.company_sources)),
+        )
+
+
+@strawberry.type(description="Module default, then organization, then company: objects merge, all else replaces.")
+class EffectiveConfig:
+    merged: strawberry.Private[Merged]
+    revision: int = strawberry.field(description="The organization's rev that last changed it.")
+
+    @strawberry.field
+    async def module(self, info: Info) -> Module:
+        return await load_module(info, self.merged.layers.module)
+
+    @strawberry.field
+    async def organization(self, info: Info) -> Annotated["Organization", strawberry.lazy("graph.types.organization")]:
+        from graph.types.organization import load_organization  # noqa: PLC0415  # the two types show each other
+
+        return await load_organization(info, self.merged.layers.organization_id)
+
+    @strawberry.field
+    async def company(self, info: Info) -> Annotated["Company", strawberry.lazy("graph.types.organization")] | None:
+        from graph.types.organization import Company  # noqa: PLC0415  # the two types show each other
+
+        company_id = self.merged.layers.company_id
+        row = None if company_id is None else await info.context.loaders.company.load(company_id)
+        return None if row is None else Company.from_row(row)
+
+    @strawberry.field
+    def values(self) -> JSON:
+        return self.merged.values
+
+    @strawberry.field(description="The value at a JSON Pointer (RFC 6901); null when there is none.")
+    def value(self, pointer: str) -> JSON | None:
+        try:
+            return resolve_pointer(self.merged.values, pointer)
+        except PointerNotFoundError:
+            return None
+        except InvalidPointerError as error:
+            raise ApiError("BAD_USER_INPUT", f"pointer: {error}") from None
+
+    @strawberry.field(description="Each value with its layer, author, time, reason and what it shadows.")
+    def leaves(self, pointer_prefix: str | None = None) -> list[ConfigLeaf]:
+        try:
+            return [ConfigLeaf.of(leaf) for leaf in explain_config(self.merged.explained(), pointer_prefix)]
+        except InvalidPointerError as error:
+            raise ApiError("BAD_USER_INPUT", f"pointerPrefix: {error}") from None
+
+    @staticmethod
+    def of(layers: ConfigLayers) -> "EffectiveConfig":
+        return EffectiveConfig(merged=Merged(layers), revision=layers.revision)
+
+
+async def find_effective_config(info: Info, key: ConfigKey) -> EffectiveConfig | None:
+    """One module's; None when organization, company or assignment is not there to be seen."""
+    if not _may_see(info, key):
+        return None
+    found = await info.context.loaders.config_layers.load(key)
+    return EffectiveConfig.of(found[0]) if found else None
+
+
+async def list_effective_configs(info: Info, key: ConfigKey) -> list[EffectiveConfig]:
+    """Of every module that the organization has."""
+    if not _may_see(info, key):
+        return []
+    return [EffectiveConfig.of(layers) for layers in await info.context.loaders.config_layers.load(key)]
+
+
+def _may_see(info: Info, key: ConfigKey) -> bool:
+    actor = info.context.actor
+    if key.company_id is None:
+        return actor.may_see_organization(key.organization_id)
+    return actor.may_see_company(key.organization_id, key.company_id)

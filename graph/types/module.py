@@ -1,0 +1,193 @@
+"""Module, its versions and dependencies, as the API shows them."""
+
+from collections.abc import Mapping
+from datetime import datetime
+from enum import Enum
+from typing import TYPE_CHECKING, Annotated
+
+import strawberry
+from strawberry.scalars import JSON
+
+from graph.context import Info
+from graph.masking import ApiError
+from graph.types.connection import After, Connection, First, page_request
+from models.module import ModuleRow, ModuleVersionRow
+from queries.module import requirements_of
+from rules.dependency_graph import transitive_dependents
+from rules.manifest import Requirement
+
+if TYPE_CHECKING:
+    from graph.types.assignment import ModuleAssignment
+
+
+@strawberry.enum(description="CORE: everybody's, always. OPTIONAL: assigned. INTERNAL: administrators only.")
+class ModuleTier(Enum):
+    CORE = "CORE"
+    OPTIONAL = "OPTIONAL"
+    INTERNAL = "INTERNAL"
+
+
+@strawberry.enum(description="SHARED and PRIVATE modules are seen by the organizations that have them.")
+class ModuleVisibility(Enum):
+    PUBLIC = "PUBLIC"
+    SHARED = "SHARED"
+    PRIVATE = "PRIVATE"
+
+
+@strawberry.type(description="An immutable version of a module.")
+class ModuleVersion:
+    row: strawberry.Private[ModuleVersionRow]
+    number: str = strawberry.field(description="SemVer 2.0.0")
+    manifest: JSON
+    config_schema: JSON | None = strawberry.field(description="JSON Schema 2020-12")
+    default_config: JSON
+    permissions: list[str]
+    features: list[str]
+    published_at: datetime
+
+    @strawberry.field
+    async def module(self, info: Info) -> "Module":
+        return await load_module(info, self.row.module_id)
+
+    @strawberry.field(description="The lowest plan that includes it; null: every plan.")
+    def required_plan(self) -> str | None:
+        return self.row.required_plan
+
+    @staticmethod
+    def from_row(row: ModuleVersionRow) -> "ModuleVersion":
+        return ModuleVersion(
+            row=row,
+            number=row.number,
+            manifest=row.manifest,
+            config_schema=row.config_schema,
+            default_config=row.default_config,
+            permissions=row.permissions,
+            features=row.features,
+            published_at=row.published_at,
+        )
+
+
+@strawberry.type(description="What a module's latest version requires.")
+class ModuleDependency:
+    module: "Module"
+    range: str = strawberry.field(description="npm range syntax")
+    optional: bool
+
+
+@strawberry.federation.type(keys=["code"], description="A module of the registry.")
+class Module:
+    row: strawberry.Private[ModuleRow]
+    code: str
+    name: str
+    description: str
+    category: str
+    tags: list[str]
+    tier: ModuleTier
+    visibility: ModuleVisibility
+    is_active: bool = strawberry.field(description="The system-wide switch.")
+    service_name: str | None
+    api_endpoint: str | None
+    metadata: JSON
+    revision: int = strawberry.field(description="Rev of the platform stream that last touched it.")
+    created_at: datetime
+    updated_at: datetime
+
+    @strawberry.field
+    async def latest_version(self, info: Info) -> ModuleVersion | None:
+        row = await info.context.loaders.version.load((self.row.module_id, self.row.version))
+        return None if row is None else ModuleVersion.from_row(row)
+
+    @strawberry.field(description="Newest first, by SemVer.")
+    async def versions(self, info: Info, first: First = None, after: After = None) -> Connection[ModuleVersion]:
+        request = page_request(first, after)
+        page = await info.context.loaders.versions.load((self.row.module_id, request))
+        return Connection[ModuleVersion].of(page, request, ModuleVersion.from_row)
+
+    @strawberry.field(description="What the latest version requires; transitively, each module once.")
+    async def dependencies(self, info: Info, transitive: bool = False) -> list[ModuleDependency]:
+        requirements = await info.context.loaders.requirements.load(None)
+        found = _reached(requirements, self.row.module_id, is_transitive=transitive)
+        rows = await info.context.loaders.module.load_many([each.module for each in found])
+        return [
+            ModuleDependency(module=Module.from_row(row), range=each.range, optional=each.is_optional)
+            for each, row in zip(found, rows, strict=True)
+            if row is not None
+        ]
+
+    @strawberry.field(description="The modules whose latest version requires this one.")
+    async def dependents(self, info: Info, transitive: bool = False) -> list["Module"]:
+        requirements = await info.context.loaders.requirements.load(None)
+        edges = {code: [each.module for each in found if not each.is_optional] for code, found in requirements.items()}
+        if transitive:
+            codes = sorted(transitive_dependents(edges, self.row.module_id))
+        else:
+            codes = sorted(code for code, needed in edges.items() if self.row.module_id in needed)
+        rows = await info.context.loaders.module.load_many(codes)
+        return [Module.from_row(row) for row in rows if row is not None]
+
+    @strawberry.field(description="Who uses it. Platform administrators only.")
+    async def assignments(
+        self, info: Info, first: First = None, after: After = None
+    ) -> Connection[Annotated["ModuleAssignment", strawberry.lazy("graph.types.assignment")]]:
+        from graph.types.assignment import ModuleAssignment  # noqa: PLC0415  # the two types show each other
+
+        if not info.context.actor.is_platform_admin:
+            raise ApiError("FORBIDDEN", "Module.assignments is for platform administrators")
+        loaders, code, request = info.context.loaders, self.row.module_id, page_request(first, after)
+        page = await loaders.module_assignments.load((code, request))
+        return Connection[ModuleAssignment].of(
+            page, request, ModuleAssignment.from_row, count=lambda: loaders.assignment_count.load(code)
+        )
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, code: str, **_: object) -> "Module | None":
+        row = await info.context.loaders.module.load(code)
+        return None if row is None else Module.from_row(row)
+
+    @staticmethod
+    def from_row(row: ModuleRow) -> "Module":
+        return Module(
+            row=row,
+            code=row.module_id,
+            name=row.module_name,
+            description=row.description,
+            category=row.category,
+            tags=row.tags,
+            tier=ModuleTier(row.tier),
+            visibility=ModuleVisibility(row.visibility),
+            is_active=row.is_active,
+            service_name=row.service_name,
+            api_endpoint=row.api_endpoint,
+            metadata=row.module_metadata,
+            revision=row.revision,
+            created_at=row.created_at,
+            updated_at=row.updated_at,
+        )
+
+
+def _reached(
+    requirements: Mapping[str, tuple[Requirement, ...]], code: str, *, is_transitive: bool
+) -> list[Requirement]:
+    """Direct requirements, or all of them breadth first; optional ones are not followed further."""
+    found: dict[str, Requirement] = {}
+    waiting = list(requirements.get(code, ()))
+    while waiting:
+        each = waiting.pop(0)
+        if each.module in found or each.module == code:
+            continue
+        found[each.module] = each
+        if is_transitive and not each.is_optional:
+            waiting.extend(requirements.get(each.module, ()))
+    return list(found.values())
+
+
+async def load_module(info: Info, code: str) -> Module:
+    """A module that must be there: what refers to it is visible, so it is too."""
+    row = await info.context.loaders.module.load(code)
+    if row is None:
+        raise ApiError("NOT_FOUND", f"module {code} is gone")
+    return Module.from_row(row)
+
+
+def direct_requirements(version: ModuleVersionRow) -> tuple[Requirement, ...]:
+    return requirements_of(version.requirements)

@@ -1,0 +1,130 @@
+"""Organizations and companies, as the API shows them."""
+
+from uuid import UUID
+
+import strawberry
+
+from graph.context import Info
+from graph.masking import ApiError
+from graph.types.assignment import AssignmentState, ModuleAssignment
+from graph.types.connection import After, Connection, First, page_request
+from graph.types.effective_config import EffectiveConfig, find_effective_config, list_effective_configs
+from graph.types.ids import parse_id
+from graph.types.industry import Industry
+from models.organization import CompanyRow
+from queries.effective_config import ConfigKey
+from queries.organization import OrganizationRecord
+
+
+@strawberry.federation.type(keys=["id"], description="A company inside an organization: tier 3.")
+class Company:
+    row: strawberry.Private[CompanyRow]
+    id: strawberry.ID
+    name: str
+
+    @strawberry.field
+    async def organization(self, info: Info) -> "Organization":
+        return await load_organization(info, self.row.organization_id)
+
+    @strawberry.field(description="Null when the organization has not got the module.")
+    async def effective_config(self, info: Info, module: str) -> EffectiveConfig | None:
+        return await find_effective_config(info, self._key(module))
+
+    @strawberry.field
+    async def effective_configs(self, info: Info) -> list[EffectiveConfig]:
+        return await list_effective_configs(info, self._key(None))
+
+    def _key(self, module: str | None) -> ConfigKey:
+        return ConfigKey(organization_id=self.row.organization_id, module=module, company_id=self.row.id)
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Company | None":  # noqa: A002
+        company_id = parse_id(id)
+        row = None if company_id is None else await info.context.loaders.company.load(company_id)
+        return None if row is None else Company.from_row(row)
+
+    @staticmethod
+    def from_row(row: CompanyRow) -> "Company":
+        return Company(row=row, id=strawberry.ID(str(row.id)), name=row.name)
+
+
+@strawberry.federation.type(keys=["id"], description="A tenant: tier 2.")
+class Organization:
+    record: strawberry.Private[OrganizationRecord]
+    id: strawberry.ID = strawberry.field(description="UUIDv7")
+    name: str
+    plan: str = strawberry.field(description="free, standard, premium or enterprise")
+    revision: int = strawberry.field(description="The organization's rev: of its last event.")
+
+    @strawberry.field
+    async def industry(self, info: Info) -> Industry | None:
+        code = self.record.row.industry_code
+        row = None if code is None else await info.context.loaders.industry.load(code)
+        return None if row is None else Industry.from_row(row)
+
+    @strawberry.field(description="By code.")
+    async def modules(self, info: Info, states: list[AssignmentState] | None = None) -> list[ModuleAssignment]:
+        rows = await info.context.loaders.assignments.load(self.record.row.organization_id)
+        wanted = None if states is None else {state.value for state in states}
+        return [ModuleAssignment.from_row(row) for row in rows if wanted is None or row.state in wanted]
+
+    @strawberry.field
+    async def module(self, info: Info, code: str) -> ModuleAssignment | None:
+        rows = await info.context.loaders.assignments.load(self.record.row.organization_id)
+        return next((ModuleAssignment.from_row(row) for row in rows if row.module_id == code), None)
+
+    @strawberry.field(description="In the order they were created.")
+    async def companies(self, info: Info, first: First = None, after: After = None) -> Connection[Company]:
+        request = page_request(first, after)
+        page = await info.context.loaders.companies.load((self.record.row.organization_id, request))
+        return Connection[Company].of(page, request, Company.from_row)
+
+    @strawberry.field(description="Null when the organization has not got the module, or there is no such company.")
+    async def effective_config(
+        self, info: Info, module: str, company_id: strawberry.ID | None = None
+    ) -> EffectiveConfig | None:
+        if company_id is not None and parse_id(company_id) is None:
+            return None
+        return await find_effective_config(info, self._key(module, company_id))
+
+    @strawberry.field(description="Of every module it has.")
+    async def effective_configs(self, info: Info, company_id: strawberry.ID | None = None) -> list[EffectiveConfig]:
+        if company_id is not None and parse_id(company_id) is None:
+            return []
+        return await list_effective_configs(info, self._key(None, company_id))
+
+    def _key(self, module: str | None, company_id: strawberry.ID | None) -> ConfigKey:
+        return ConfigKey(
+            organization_id=self.record.row.organization_id, module=module, company_id=parse_id(company_id)
+        )
+
+    @classmethod
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Organization | None":  # noqa: A002
+        return await find_organization(info, parse_id(id))
+
+    @staticmethod
+    def of(record: OrganizationRecord) -> "Organization":
+        row = record.row
+        return Organization(
+            record=record,
+            id=strawberry.ID(str(row.organization_id)),
+            name=row.name,
+            plan=row.plan,
+            revision=record.revision,
+        )
+
+
+async def find_organization(info: Info, organization_id: UUID | None) -> Organization | None:
+    """None when there is none, and when it is another tenant's: the two can't be told apart."""
+    if organization_id is None or not info.context.actor.may_see_organization(organization_id):
+        return None
+    record = await info.context.loaders.organization.load(organization_id)
+    return None if record is None else Organization.of(record)
+
+
+async def load_organization(info: Info, organization_id: UUID) -> Organization:
+    """An organization that must be there: what refers to it is visible, so it is too."""
+    found = await find_organization(info, organization_id)
+    if found is None:
+        raise ApiError("NOT_FOUND", f"organization {organization_id} is gone")
+    return found

@@ -1,0 +1,86 @@
+"""What mutations answer: what was asked for, what was done, why not, and the stream's revision after it."""
+
+from enum import Enum
+from typing import Any
+
+import strawberry
+
+from commands.request import Change as ChangeMade
+from graph.types.assignment import ModuleAssignment
+from graph.types.effective_config import EffectiveConfig
+from graph.types.errors import UserError
+from graph.types.industry import Industry
+from graph.types.module import Module
+from graph.types.operation import Operation
+from graph.types.organization import Company, Organization
+
+
+@strawberry.enum
+class ChangeAction(Enum):
+    ASSIGN = "ASSIGN"
+    UNASSIGN = "UNASSIGN"
+    ACTIVATE = "ACTIVATE"
+    DEACTIVATE = "DEACTIVATE"
+    UPDATE = "UPDATE"
+    DELETE = "DELETE"
+
+
+@strawberry.type(description="What the mutation did, or with dryRun would do.")
+class Change:
+    action: ChangeAction
+    module: str
+    organization_id: strawberry.ID | None
+    cause: str = strawberry.field(description="REQUESTED, CORE, INDUSTRY, DEPENDENCY_OF or DEPENDENT_OF")
+
+    @staticmethod
+    def of(change: ChangeMade) -> "Change":
+        organization_id: Any = change.organization_id
+        return Change(
+            action=ChangeAction(change.action),
+            module=change.module,
+            organization_id=None if organization_id is None else strawberry.ID(str(organization_id)),
+            cause=change.cause,
+        )
+
+
+@strawberry.interface
+class Payload:
+    errors: list[UserError] = strawberry.field(description="Empty when it was done.")
+    revision: int | None = strawberry.field(description="Of the stream after it; null when refused.")
+
+
+@strawberry.type
+class ModulePayload(Payload):
+    module: Module | None = None
+    affected: list[Change] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class IndustryPayload(Payload):
+    industry: Industry | None = None
+
+
+@strawberry.type
+class OrganizationPayload(Payload):
+    organization: Organization | None = None
+
+
+@strawberry.type
+class CompanyPayload(Payload):
+    company: Company | None = None
+
+
+@strawberry.type
+class AssignmentsPayload(Payload):
+    assignments: list[ModuleAssignment] = strawberry.field(default_factory=list)
+    affected: list[Change] = strawberry.field(default_factory=list)
+
+
+@strawberry.type
+class ConfigPayload(Payload):
+    effective_config: EffectiveConfig | None = None
+
+
+@strawberry.type
+class OperationPayload(Payload):
+    operation: Operation | None = None

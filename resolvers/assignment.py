@@ -1,0 +1,94 @@
+"""Mutation fields about assignments: unpack, call, wrap."""
+
+from uuid import UUID
+
+import strawberry
+
+from commands import assignment as commands
+from commands import bulk
+from graph.context import Info
+from graph.guard import Guard
+from graph.run import Ran, run_command
+from graph.types.assignment import ModuleAssignment
+from graph.types.ids import parse_id
+from graph.types.inputs import (
+    ApplyIndustryTemplateInput,
+    AssignModuleInput,
+    BulkAssignModulesInput,
+    UnassignModuleInput,
+)
+from graph.types.operation import Operation
+from graph.types.payload import AssignmentsPayload, Change, OperationPayload
+from queries.operation import find_operation
+
+
+@strawberry.type
+class AssignmentMutations:
+    @strawberry.mutation(
+        extensions=[Guard("Mutation")], description="Pulls in what the module requires. Again: a success."
+    )
+    async def assign_module(self, info: Info, input: AssignModuleInput) -> AssignmentsPayload:  # noqa: A002
+        ran = await run_command(info, commands.assign_module, input.request)
+        return await _payload(info, ran, is_dry=input.dry_run)
+
+    @strawberry.mutation(
+        extensions=[Guard("Mutation")],
+        description="AUTO takes out what requires the module, REFUSE refuses when anything does.",
+    )
+    async def unassign_module(self, info: Info, input: UnassignModuleInput) -> AssignmentsPayload:  # noqa: A002
+        ran = await run_command(info, commands.unassign_module, input.request)
+        return await _payload(info, ran, is_dry=input.dry_run)
+
+    @strawberry.mutation(extensions=[Guard("Mutation")], description="All of the template, or nothing.")
+    async def apply_industry_template(
+        self,
+        info: Info,
+        input: ApplyIndustryTemplateInput,  # noqa: A002
+    ) -> AssignmentsPayload:
+        ran = await run_command(info, commands.apply_industry_template, input.request)
+        return await _payload(info, ran, is_dry=input.dry_run)
+
+    @strawberry.mutation(
+        extensions=[Guard("Mutation")], description="N modules to M organizations; follow the operation."
+    )
+    async def bulk_assign_modules(
+        self,
+        info: Info,
+        input: BulkAssignModulesInput,  # noqa: A002
+    ) -> OperationPayload:
+        ran = await run_command(info, bulk.bulk_assign_modules, input.request)
+        row = None
+        if ran.outcome is not None:
+            async with info.context.reader() as reader:
+                row = await find_operation(reader, UUID(ran.outcome.shows["operation"]))
+        operation = None if row is None else Operation.from_row(row)
+        return OperationPayload(operation=operation, errors=ran.errors, revision=ran.revision)
+
+
+@strawberry.type
+class OperationQueries:
+    @strawberry.field(extensions=[Guard("Query")])
+    async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:  # noqa: A002
+        operation_id = parse_id(id)
+        if operation_id is None:
+            return None
+        async with info.context.reader() as reader:
+            row = await find_operation(reader, operation_id)
+        return None if row is None else Operation.from_row(row)
+
+
+async def _payload(info: Info, ran: Ran, *, is_dry: bool) -> AssignmentsPayload:
+    """What was written is read back; what a dry run would have written only it can show."""
+    if ran.outcome is None:
+        return AssignmentsPayload(errors=ran.errors, revision=None)
+    rows = ran.outcome.preview if is_dry else None
+    if rows is None:
+        codes = set(ran.outcome.shows["modules"])
+        loaded = await info.context.loaders.assignments.load(UUID(ran.outcome.shows["organization_id"]))
+        rows = [row for row in loaded if row.module_id in codes]
+    return AssignmentsPayload(
+        assignments=[ModuleAssignment.from_row(row) for row in rows],
+        affected=[Change.of(each) for each in ran.changes],
+        errors=ran.errors,
+        revision=ran.revision,
+    )
