@@ -1,0 +1,57 @@
+"""The api role: the HTTP application. Composes; decides nothing."""
+
+import asyncio
+from collections.abc import Callable
+
+import orjson
+from fastapi import FastAPI, Response
+from starlette.requests import HTTPConnection
+from starlette.routing import Route, WebSocketRoute
+
+from app.transport.http import graphql_endpoint
+from auth.actor import ANONYMOUS, Actor
+from auth.tokens import InvalidToken, TokenVerifier
+from graph.context import RequestContext, Services
+from graph.masking import ApiError
+from graph.schema import LIMITS, schema
+from queries.health import is_database_up
+from rules.manifest import MANIFEST_SCHEMA
+
+JSON = "application/json"
+
+
+def create_app(services: Services, verifier: TokenVerifier) -> FastAPI:
+    app = FastAPI(title="Modplane", docs_url=None, redoc_url=None, openapi_url=None)
+    endpoint = graphql_endpoint(
+        schema,
+        authenticate=authenticator(verifier),
+        context_for=lambda _connection, actor: RequestContext(actor=actor, services=services),
+        limits=LIMITS,
+    )
+    app.router.routes.append(Route("/graphql", endpoint))
+    app.router.routes.append(WebSocketRoute("/graphql", endpoint))
+
+    @app.get("/health", include_in_schema=False)
+    async def health() -> Response:
+        is_up = await asyncio.wait_for(is_database_up(services.database), 2)
+        checks = [{"name": "postgres", "status": "up" if is_up else "down"}]
+        body = orjson.dumps({"status": "healthy" if is_up else "unhealthy", "checks": checks})
+        return Response(body, status_code=200 if is_up else 503, media_type=JSON)
+
+    @app.get("/schemas/manifest/v1.json", include_in_schema=False)
+    async def manifest_schema() -> Response:
+        return Response(orjson.dumps(MANIFEST_SCHEMA), media_type="application/schema+json")
+
+    return app
+
+
+def authenticator(verifier: TokenVerifier) -> Callable[[str | None], Actor]:
+    def authenticate(token: str | None) -> Actor:
+        if token is None:
+            return ANONYMOUS
+        try:
+            return verifier.verify(token)
+        except InvalidToken as error:
+            raise ApiError("UNAUTHENTICATED", f"{error}; ask for a new one") from None
+
+    return authenticate
