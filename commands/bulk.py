@@ -186,4 +186,3 @@ def _error(problem: Problem, organization_id: UUID) -> dict[str, Any]:
         "pointer": problem.pointer,
         "organization_id": str(organization_id),
     }
-

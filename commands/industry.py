@@ -129,9 +129,7 @@ async def _existing(tx: Transaction, code: str) -> IndustryRow:
 
 
 async def _refuse_taken_name(tx: Transaction, name: str) -> None:
-    taken = select(IndustryRow.industry_code).where(
-        IndustryRow.industry_name == name, IndustryRow.deleted_at.is_(None)
-    )
+    taken = select(IndustryRow.industry_code).where(IndustryRow.industry_name == name, IndustryRow.deleted_at.is_(None))
     if (code := await tx.session.scalar(taken)) is not None:
         message = f"industry {code!r} has the name {name!r} already"
         raise Refusal(AlreadyExists(message=message, path=("input", "name")))

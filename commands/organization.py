@@ -130,4 +130,3 @@ def _checked_plan(plan: str) -> str:
         message = f"no plan {plan!r}; there are {', '.join(PLANS)}"
         raise Refusal(InvalidInput(message=message, path=("input", "plan")))
     return plan
-

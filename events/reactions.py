@@ -34,7 +34,7 @@ REMEMBER = text(
     " ON CONFLICT DO NOTHING RETURNING event_id"
 )
 PARK = text(
-    "INSERT INTO dead_event(consumer, event_id, topic, partition, \"offset\", error_class, error_text, attempts,"
+    'INSERT INTO dead_event(consumer, event_id, topic, partition, "offset", error_class, error_text, attempts,'
     " first_at, last_at, status) VALUES (:consumer, :id, :topic, :partition, :offset, 'MalformedEvent', :error, 1,"
     " :now, :now, 'parked') ON CONFLICT (consumer, event_id) DO UPDATE SET last_at = :now"
 )

@@ -117,9 +117,7 @@ class Relay:
             await self._drop_producer()
         return len(acked)
 
-    async def _send(
-        self, producer: AIOKafkaProducer, connection: asyncpg.Connection, rows: Sequence[Any]
-    ) -> list[int]:
+    async def _send(self, producer: AIOKafkaProducer, connection: asyncpg.Connection, rows: Sequence[Any]) -> list[int]:
         """Send in order, then wait for all acknowledgements; the seqs of the rows that are done with."""
         acks: dict[int, asyncio.Future[Any]] = {}
         done: list[int] = []
@@ -165,9 +163,7 @@ async def _park(connection: asyncpg.Connection, event: StoredEvent, error: Excep
     topic = message_of(event).topic
     now = datetime.now(UTC)
     text = str(error)[:500]
-    await connection.execute(
-        PARK, event.id, event.organization_id, event.rev, topic, type(error).__name__, text, now
-    )
+    await connection.execute(PARK, event.id, event.organization_id, event.rev, topic, type(error).__name__, text, now)
 
 
 async def _start_producer(bootstrap: str) -> AIOKafkaProducer:

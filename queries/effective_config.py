@@ -59,7 +59,8 @@ LAYERS = text("""
 SELECT t.organization_id, t.module_id, wanted.company_id, t.version, v.default_config, v.published_at,
        v.revision AS published_revision, t.industry_code, t.industry_config, t.assigned_at, t.assigned_by,
        t.revision AS assigned_revision, t.configuration, t.config_sources,
-       coalesce(c.configuration, '{}'::jsonb) AS company_config, coalesce(c.config_sources, '{}'::jsonb) AS company_sources,
+       coalesce(c.configuration, '{}'::jsonb) AS company_config,
+       coalesce(c.config_sources, '{}'::jsonb) AS company_sources,
        greatest(t.config_revision, coalesce(c.revision, 0)) AS revision
   FROM unnest(cast(:organizations AS uuid[]), cast(:modules AS text[]), cast(:companies AS uuid[]))
          AS wanted(organization_id, module_id, company_id)

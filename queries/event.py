@@ -34,9 +34,7 @@ SELECT {COLUMNS} FROM event_log e
    AND (cast(:module AS text) IS NULL OR :module = ANY(e.modules))
 """
 OF_ORGANIZATION = text(LOG + " AND e.organization_id = :organization_id AND e.rev > :after ORDER BY e.rev LIMIT :size")
-OF_ALL = text(
-    LOG + " AND (e.occurred_at, e.id) > (:since, :after_id) ORDER BY e.occurred_at, e.id LIMIT :size"
-)
+OF_ALL = text(LOG + " AND (e.occurred_at, e.id) > (:since, :after_id) ORDER BY e.occurred_at, e.id LIMIT :size")
 
 
 async def list_organization_events(

@@ -77,9 +77,7 @@ def _conditions(reader: Reader, wanted: ModuleFilter) -> list[ColumnElement[bool
     return conditions
 
 
-async def load_versions(
-    reader: Reader, keys: Collection[tuple[str, str]]
-) -> dict[tuple[str, str], ModuleVersionRow]:
+async def load_versions(reader: Reader, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], ModuleVersionRow]:
     """Versions by (module code, number)."""
     statement = select(ModuleVersionRow).where(
         among(ModuleVersionRow.module_id, sorted({code for code, _ in keys})),

@@ -43,9 +43,7 @@ def _with_revision():  # type: ignore[no-untyped-def]  # the inferred Select typ
     )
 
 
-async def list_organizations(
-    reader: Reader, wanted: OrganizationFilter, page: PageRequest
-) -> Page[OrganizationRecord]:
+async def list_organizations(reader: Reader, wanted: OrganizationFilter, page: PageRequest) -> Page[OrganizationRecord]:
     """Organizations in the order they signed up."""
     statement = _with_revision().where(*conditions_of(wanted))
     if page.after is not None:
@@ -108,9 +106,7 @@ async def load_company_pages(
     rows: dict[UUID, list[CompanyRow]] = {organization_id: [] for organization_id in organization_ids}
     for row in await reader.session.scalars(statement, parameters):
         rows[row.organization_id].append(row)
-    return {
-        organization_id: page_of(found, page, key=lambda row: row.id) for organization_id, found in rows.items()
-    }
+    return {organization_id: page_of(found, page, key=lambda row: row.id) for organization_id, found in rows.items()}
 
 
 async def find_company_organization(reader: Reader, company_id: UUID) -> UUID | None:

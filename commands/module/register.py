@@ -145,8 +145,7 @@ def _write_module(tx: Transaction, registration: _Registration, revision: int) -
 
 def _version_row(manifest: Manifest, revision: int) -> ModuleVersionRow:
     requirements = [
-        {"module": each.module, "range": each.range, "is_optional": each.is_optional}
-        for each in manifest.requirements
+        {"module": each.module, "range": each.range, "is_optional": each.is_optional} for each in manifest.requirements
     ]
     return ModuleVersionRow(
         module_id=manifest.code,
@@ -166,7 +165,9 @@ def _version_row(manifest: Manifest, revision: int) -> ModuleVersionRow:
 
 async def _assign_everywhere(tx: Transaction, module: ModuleRow) -> list[Change]:
     """A new CORE module is everybody's: one row and one event for each organization, in batches."""
-    ids = list(await tx.session.scalars(select(OrganizationRow.organization_id).order_by(OrganizationRow.organization_id)))
+    ids = list(
+        await tx.session.scalars(select(OrganizationRow.organization_id).order_by(OrganizationRow.organization_id))
+    )
     await tx.lock_organizations(ids)
     revisions = await tx.advance_many(dict.fromkeys(ids, 1)) if ids else {}
     rows = [_core_row(tx, module, organization_id, revisions[organization_id][0]) for organization_id in ids]
