@@ -5,7 +5,6 @@ from collections.abc import Callable
 
 import orjson
 from fastapi import FastAPI, Response
-from starlette.requests import HTTPConnection
 from starlette.routing import Route, WebSocketRoute
 
 from app.transport.http import graphql_endpoint

@@ -144,7 +144,9 @@ def run_serve(settings: Settings, roles: tuple[str, ...]) -> int:
     ]
     if missing:
         raise ValueError(f"set {', '.join(missing)}: serve starts no servers of its own (modplane dev does)")
-    assert settings.database_url and settings.redis_url and settings.kafka_bootstrap_servers
+    assert settings.database_url
+    assert settings.redis_url
+    assert settings.kafka_bootstrap_servers
     backends = backends_of(
         settings,
         owner=settings.database_url,

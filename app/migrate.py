@@ -48,15 +48,17 @@ async def migrate(owner: URL, urls: DatabaseUrls, *, revision: str = "head") -> 
 
 
 async def _ensure_roles(owner: URL, urls: DatabaseUrls) -> None:
-    if not await asyncio.gather(*(_can_log_in(url) for url in (urls.app, urls.admin, urls.relay))) == [True] * 3:
-        connection = await connect_owner(owner)
-        try:
-            async with connection.transaction():
-                await connection.execute(LOCK)
-                for role, url in zip(ROLES, (urls.app, urls.admin, urls.relay), strict=True):
-                    await _ensure_role(connection, role, str(url.password or ""))
-        finally:
-            await connection.close()
+    logins = (urls.app, urls.admin, urls.relay)
+    if all(await asyncio.gather(*map(_can_log_in, logins))):
+        return
+    connection = await connect_owner(owner)
+    try:
+        async with connection.transaction():
+            await connection.execute(LOCK)
+            for role, url in zip(ROLES, logins, strict=True):
+                await _ensure_role(connection, role, str(url.password or ""))
+    finally:
+        await connection.close()
 
 
 async def _ensure_role(connection: asyncpg.Connection, role: str, password: str) -> None:

@@ -19,7 +19,7 @@ from models.module import ModuleRow, ModuleVersionRow
 from models.organization import CompanyRow
 from queries.effective_config import read_sources, stored_sources
 from queries.module import load_modules_by_codes, load_versions
-from rules.config_merge import LeafSource, merge_config
+from rules.config_merge import LayerName, LeafSource, merge_config
 from rules.config_schema import check_layer, check_merged
 from rules.config_write import ConfigWrite, apply_write, changed_sources
 from rules.errors import InvalidInput, NotFound, Problem, QuotaExceeded, Refusal, refuse_if_any
@@ -75,10 +75,12 @@ async def set_organization_config(tx: Transaction, request: SetOrganizationConfi
     if _is_same(after, row.configuration):
         return Outcome(revision=await tx.current_revision(row.organization_id), shows=shows)
     (revision,) = await tx.advance(row.organization_id)
-    row.config_sources = _sources(tx, request, row.configuration, after, row.config_sources, revision)
+    row.config_sources = _sources(
+        tx, request, before=row.configuration, after=after, known=row.config_sources, revision=revision
+    )
     row.configuration, row.config_revision = after, revision
     row.revision, row.updated_at = revision, datetime.now(UTC)
-    tx.session.add(_history(tx, request, row.organization_id, TIER_2, after, revision))
+    tx.session.add(_history(tx, request, company_id=TIER_2, after=after, revision=revision))
     payload = {
         "layer": "ORGANIZATION",
         "assignment": assignment_state(row, target.module.tier),
@@ -106,11 +108,13 @@ async def set_company_config(tx: Transaction, request: SetCompanyConfig) -> Outc
     if _is_same(after, row.configuration):
         return Outcome(revision=await tx.current_revision(row.organization_id), shows=shows)
     (revision,) = await tx.advance(row.organization_id)
-    row.config_sources = _sources(tx, request, row.configuration, after, row.config_sources, revision)
+    row.config_sources = _sources(
+        tx, request, before=row.configuration, after=after, known=row.config_sources, revision=revision
+    )
     row.configuration, row.revision = after, revision
     row.customized_at, row.customized_by = datetime.now(UTC), tx.actor.subject
     tx.session.add(row)
-    tx.session.add(_history(tx, request, row.organization_id, row.company_id, after, revision))
+    tx.session.add(_history(tx, request, company_id=row.company_id, after=after, revision=revision))
     payload = {
         "layer": "COMPANY",
         "company_id": str(row.company_id),
@@ -173,7 +177,7 @@ def _written(current: JsonObject, request: Write) -> JsonObject:
 
 
 def _schema_problems(
-    version: ModuleVersionRow, below: Mapping[str, Any], after: JsonObject, *, layer: str
+    version: ModuleVersionRow, below: Mapping[str, Any], after: JsonObject, *, layer: LayerName
 ) -> list[Problem]:
     """The layer alone first: its errors are the clearer ones. Then the whole."""
     if version.config_schema is None:
@@ -205,6 +209,7 @@ async def _company_problems(tx: Transaction, target: _Target, merged: Mapping[st
 def _sources(
     tx: Transaction,
     request: Write,
+    *,
     before: JsonObject,
     after: JsonObject,
     known: JsonObject,
@@ -224,10 +229,10 @@ def _is_same(after: JsonObject, before: JsonObject) -> bool:
 
 
 def _history(
-    tx: Transaction, request: Write, organization_id: UUID, company_id: UUID, after: JsonObject, revision: int
+    tx: Transaction, request: Write, *, company_id: UUID, after: JsonObject, revision: int
 ) -> ConfigRevisionRow:
     return ConfigRevisionRow(
-        organization_id=organization_id,
+        organization_id=request.organization_id,
         module_id=request.module,
         company_id=company_id,
         revision=revision,

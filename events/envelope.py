@@ -100,7 +100,7 @@ class MalformedEvent(Exception):
 
 def announcement_of(headers: Headers) -> Announcement:
     """Read the headers of a record. Raises MalformedEvent for a record that anybody may have put on the topic."""
-    found = {name: value for name, value in headers}
+    found = dict(headers)
     try:
         return Announcement(
             id=UUID(found["ce_id"].decode()),

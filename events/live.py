@@ -144,7 +144,7 @@ class LiveStream:
             listened = [organization_id for organization_id in self._taps if organization_id is not None]
             try:
                 revisions = await self._revisions_of(listened) if listened else {}
-            except Exception as error:
+            except Exception as error:  # noqa: BLE001  # whatever keeps the database away, the next sweep tries again
                 log.warning("sweep failed: %r", error)
                 continue
             for organization_id, rev in suspected.items():

@@ -27,7 +27,7 @@ def read_cursor(after: str | None) -> EventCursor:
     is_whole = version == "v1" and 1 <= len(numbers) <= 2
     if not is_whole or not all(each.isascii() and each.isdigit() and len(each) < 20 for each in numbers):
         raise ApiError("BAD_USER_INPUT", "after is not the cursor of an event")
-    rev, moment = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 0  # noqa: PLR2004
+    rev, moment = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 0
     if rev > REV_MAX or moment > MICROSECONDS_MAX:
         raise ApiError("BAD_USER_INPUT", "after is not the cursor of an event")
     return EventCursor(rev=rev, since=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment))

@@ -1,5 +1,7 @@
 """Joins the roots. Nothing else."""
 
+from typing import Literal
+
 import strawberry
 from graphql import GraphQLError
 from strawberry.tools import merge_types
@@ -42,7 +44,7 @@ Mutation = merge_types(
 Subscription = merge_types("Subscription", (EventSubscriptions, OperationSubscriptions))
 
 # Above 2.9 the composers that everybody may use refuse the schema: docs/decisions/0003-federation-2.9.md
-FEDERATION_VERSION = "2.9"
+FEDERATION_VERSION: Literal["2.9"] = "2.9"
 LIMITS = Limits()
 
 

@@ -1,7 +1,7 @@
 """What every row shares. Never holds queries or decisions."""
 
 from datetime import datetime
-from typing import Any
+from typing import Any, ClassVar
 from uuid import UUID
 
 from sqlalchemy import ARRAY, DateTime, Text, Uuid
@@ -15,7 +15,7 @@ JsonObject = dict[str, Any]
 
 
 class Base(DeclarativeBase):
-    type_annotation_map = {
+    type_annotation_map: ClassVar[dict[Any, Any]] = {
         UUID: Uuid(),
         datetime: DateTime(timezone=True),
         str: Text(),

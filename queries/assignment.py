@@ -61,5 +61,5 @@ async def count_assignments_by_modules(reader: Reader, codes: Collection[str]) -
         .where(among(TenantModuleRow.module_id, list(codes)))
         .group_by(TenantModuleRow.module_id)
     )
-    counted = {code: count for code, count in await reader.session.execute(statement)}
+    counted = dict((await reader.session.execute(statement)).tuples().all())
     return {code: counted.get(code, 0) for code in codes}

@@ -9,6 +9,7 @@ from models.database import Database
 async def is_database_up(database: Database) -> bool:
     try:
         async with database.tenant_session(None) as session:
-            return await session.scalar(text("SELECT 1")) == 1
+            answer: int | None = await session.scalar(text("SELECT 1"))
+            return answer == 1
     except (SQLAlchemyError, OSError, TimeoutError):
         return False

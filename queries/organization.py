@@ -4,7 +4,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, exists, func, select, text
+from sqlalchemy import ColumnElement, Select, exists, func, select, text
 
 from models.assignment import TenantModuleRow
 from models.event import OrgRevisionRow
@@ -37,7 +37,7 @@ async def load_organizations_by_ids(reader: Reader, ids: Collection[UUID]) -> di
     return {row.organization_id: OrganizationRecord(row=row, revision=revision) for row, revision in found}
 
 
-def _with_revision():  # type: ignore[no-untyped-def]  # the inferred Select type has no shorter spelling
+def _with_revision() -> Select[OrganizationRow, int]:
     return select(OrganizationRow, OrgRevisionRow.rev).join(
         OrgRevisionRow, OrgRevisionRow.organization_id == OrganizationRow.organization_id
     )

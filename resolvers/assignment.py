@@ -27,7 +27,7 @@ class AssignmentMutations:
     @strawberry.mutation(
         extensions=[Guard("Mutation")], description="Pulls in what the module requires. Again: a success."
     )
-    async def assign_module(self, info: Info, input: AssignModuleInput) -> AssignmentsPayload:  # noqa: A002
+    async def assign_module(self, info: Info, input: AssignModuleInput) -> AssignmentsPayload:
         ran = await run_command(info, commands.assign_module, input.request)
         return await _payload(info, ran, is_dry=input.dry_run)
 
@@ -35,7 +35,7 @@ class AssignmentMutations:
         extensions=[Guard("Mutation")],
         description="AUTO takes out what requires the module, REFUSE refuses when anything does.",
     )
-    async def unassign_module(self, info: Info, input: UnassignModuleInput) -> AssignmentsPayload:  # noqa: A002
+    async def unassign_module(self, info: Info, input: UnassignModuleInput) -> AssignmentsPayload:
         ran = await run_command(info, commands.unassign_module, input.request)
         return await _payload(info, ran, is_dry=input.dry_run)
 
@@ -43,7 +43,7 @@ class AssignmentMutations:
     async def apply_industry_template(
         self,
         info: Info,
-        input: ApplyIndustryTemplateInput,  # noqa: A002
+        input: ApplyIndustryTemplateInput,
     ) -> AssignmentsPayload:
         ran = await run_command(info, commands.apply_industry_template, input.request)
         return await _payload(info, ran, is_dry=input.dry_run)
@@ -54,7 +54,7 @@ class AssignmentMutations:
     async def bulk_assign_modules(
         self,
         info: Info,
-        input: BulkAssignModulesInput,  # noqa: A002
+        input: BulkAssignModulesInput,
     ) -> OperationPayload:
         ran = await run_command(info, bulk.bulk_assign_modules, input.request)
         row = None
@@ -68,7 +68,7 @@ class AssignmentMutations:
 @strawberry.type
 class OperationQueries:
     @strawberry.field(extensions=[Guard("Query")])
-    async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:  # noqa: A002
+    async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
         operation_id = parse_id(id)
         if operation_id is None:
             return None

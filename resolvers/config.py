@@ -40,13 +40,13 @@ class ConfigMutations:
     async def set_organization_config(
         self,
         info: Info,
-        input: SetOrganizationConfigInput,  # noqa: A002
+        input: SetOrganizationConfigInput,
     ) -> ConfigPayload:
         ran = await run_command(info, commands.set_organization_config, input.request)
         return await _payload(info, ran, is_dry=input.dry_run)
 
     @strawberry.mutation(extensions=[Guard("Mutation")], description="Write tier 3, one company's layer.")
-    async def set_company_config(self, info: Info, input: SetCompanyConfigInput) -> ConfigPayload:  # noqa: A002
+    async def set_company_config(self, info: Info, input: SetCompanyConfigInput) -> ConfigPayload:
         async def request() -> commands.SetCompanyConfig:
             company_id = require_id(input.company_id, thing="company", field="companyId")
             async with info.context.reader() as reader:

@@ -36,15 +36,15 @@ class IndustryQueries:
 @strawberry.type
 class IndustryMutations:
     @strawberry.mutation(extensions=[Guard("Mutation")])
-    async def create_industry(self, info: Info, input: CreateIndustryInput) -> IndustryPayload:  # noqa: A002
+    async def create_industry(self, info: Info, input: CreateIndustryInput) -> IndustryPayload:
         return await _payload(info, await run_command(info, commands.create_industry, input.request))
 
     @strawberry.mutation(extensions=[Guard("Mutation")])
-    async def update_industry(self, info: Info, input: UpdateIndustryInput) -> IndustryPayload:  # noqa: A002
+    async def update_industry(self, info: Info, input: UpdateIndustryInput) -> IndustryPayload:
         return await _payload(info, await run_command(info, commands.update_industry, input.request))
 
     @strawberry.mutation(extensions=[Guard("Mutation")], description="Organizations keep the modules they got from it.")
-    async def delete_industry(self, info: Info, input: IndustryRefInput) -> IndustryPayload:  # noqa: A002
+    async def delete_industry(self, info: Info, input: IndustryRefInput) -> IndustryPayload:
         return await _payload(info, await run_command(info, commands.delete_industry, input.request))
 
 

@@ -1,11 +1,11 @@
 """validateManifest: what a registration would say, without writing."""
 
 import strawberry
-from strawberry.scalars import JSON
 
 from graph.context import Info
 from graph.guard import Guard
 from graph.types.errors import UserError, user_error
+from graph.types.scalars import JSON
 from rules.errors import Refusal
 from rules.manifest import read_manifest
 

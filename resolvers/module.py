@@ -26,7 +26,7 @@ class ModuleQueries:
         info: Info,
         filter: ModuleFilter | None = None,
         first: First = 50,
-        after: After = None,  # noqa: A002
+        after: After = None,
     ) -> Connection[Module]:
         wanted, request = (filter or ModuleFilter()).wanted(), page_request(first, after)
         async with info.context.reader() as reader:
@@ -45,26 +45,26 @@ class ModuleMutations:
         extensions=[Guard("Mutation")],
         description="A new code makes a module; a new version of a known one adds it. Versions are immutable.",
     )
-    async def register_module(self, info: Info, input: RegisterModuleInput) -> ModulePayload:  # noqa: A002
+    async def register_module(self, info: Info, input: RegisterModuleInput) -> ModulePayload:
         return await _payload(info, await run_command(info, register.register_module, input.request))
 
     @strawberry.mutation(extensions=[Guard("Mutation")])
-    async def update_module(self, info: Info, input: UpdateModuleInput) -> ModulePayload:  # noqa: A002
+    async def update_module(self, info: Info, input: UpdateModuleInput) -> ModulePayload:
         return await _payload(info, await run_command(info, change.update_module, input.request))
 
     @strawberry.mutation(extensions=[Guard("Mutation")], description="Switch on for everybody.")
-    async def activate_module(self, info: Info, input: ModuleRefInput) -> ModulePayload:  # noqa: A002
+    async def activate_module(self, info: Info, input: ModuleRefInput) -> ModulePayload:
         return await _payload(info, await run_command(info, change.activate_module, input.request))
 
     @strawberry.mutation(extensions=[Guard("Mutation")], description="Switch off for everybody: the kill switch.")
-    async def deactivate_module(self, info: Info, input: ModuleRefInput) -> ModulePayload:  # noqa: A002
+    async def deactivate_module(self, info: Info, input: ModuleRefInput) -> ModulePayload:
         return await _payload(info, await run_command(info, change.deactivate_module, input.request))
 
     @strawberry.mutation(
         extensions=[Guard("Mutation")],
         description="Refused while it is in use; AUTO takes it away from everybody first.",
     )
-    async def delete_module(self, info: Info, input: ModuleRefInput) -> ModulePayload:  # noqa: A002
+    async def delete_module(self, info: Info, input: ModuleRefInput) -> ModulePayload:
         return await _payload(info, await run_command(info, delete.delete_module, input.request))
 
 

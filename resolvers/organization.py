@@ -29,14 +29,14 @@ class OrganizationQueries:
         return Viewer.of(info.context.actor)
 
     @strawberry.field(extensions=[Guard("Query")], description="Null when there is none that you may see.")
-    async def organization(self, info: Info, id: strawberry.ID) -> Organization | None:  # noqa: A002
+    async def organization(self, info: Info, id: strawberry.ID) -> Organization | None:
         return await find_organization(info, parse_id(id))
 
     @strawberry.field(extensions=[Guard("Query")], description="Platform administrators only. By signup.")
     async def organizations(
         self,
         info: Info,
-        filter: OrganizationFilter | None = None,  # noqa: A002
+        filter: OrganizationFilter | None = None,
         first: First = 50,
         after: After = None,
     ) -> Connection[Organization]:
@@ -51,7 +51,7 @@ class OrganizationQueries:
         return Connection[Organization].of(page, request, Organization.of, count)
 
     @strawberry.field(extensions=[Guard("Query")], description="Null when there is none that you may see.")
-    async def company(self, info: Info, id: strawberry.ID) -> Company | None:  # noqa: A002
+    async def company(self, info: Info, id: strawberry.ID) -> Company | None:
         company_id = parse_id(id)
         row = None if company_id is None else await info.context.loaders.company.load(company_id)
         return None if row is None else Company.from_row(row)
@@ -66,7 +66,7 @@ class OrganizationMutations:
     async def sign_up_organization(
         self,
         info: Info,
-        input: SignUpOrganizationInput,  # noqa: A002
+        input: SignUpOrganizationInput,
     ) -> OrganizationPayload:
         ran = await run_command(info, commands.sign_up_organization, input.request)
         shown = await find_organization(info, UUID(ran.outcome.shows["organization_id"])) if ran.outcome else None
@@ -76,14 +76,14 @@ class OrganizationMutations:
     async def update_organization(
         self,
         info: Info,
-        input: UpdateOrganizationInput,  # noqa: A002
+        input: UpdateOrganizationInput,
     ) -> OrganizationPayload:
         ran = await run_command(info, commands.update_organization, input.request)
         shown = await find_organization(info, UUID(ran.outcome.shows["organization_id"])) if ran.outcome else None
         return OrganizationPayload(organization=shown, errors=ran.errors, revision=ran.revision)
 
     @strawberry.mutation(extensions=[Guard("Mutation")])
-    async def create_company(self, info: Info, input: CreateCompanyInput) -> CompanyPayload:  # noqa: A002
+    async def create_company(self, info: Info, input: CreateCompanyInput) -> CompanyPayload:
         ran = await run_command(info, commands.create_company, input.request)
         row = await info.context.loaders.company.load(UUID(ran.outcome.shows["company_id"])) if ran.outcome else None
         company = None if row is None else Company.from_row(row)

@@ -6,27 +6,19 @@ Never holds: what a schema itself may be (schema_document.py), merging.
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cache, lru_cache
-from itertools import islice
 
-import orjson
-from jsonschema_rs import Draft202012Validator, ValidationError
+from jsonschema_rs import Draft202012Validator
 
 from rules.config_merge import LayerName
 from rules.errors import ConfigInvalid
 from rules.json_values import (
     JsonValue,
-    PointerNotFoundError,
     check_json,
     content_hash,
-    pointer_of,
-    resolve_pointer,
 )
 from rules.schema_document import REGEX, check_document, partial_document
+from rules.schema_errors import described_errors, shortened
 
-PROBLEMS_MAX = 100
-MESSAGE_LENGTH_MAX = 500
-NAMES_SHOWN_MAX = 20
-UNKNOWN = "is not a property the schema knows"
 META_SCHEMA: dict[str, JsonValue] = {"$ref": "https://json-schema.org/draft/2020-12/schema"}
 
 
@@ -97,72 +89,11 @@ def _meta_schema() -> Draft202012Validator:
     return _compiler(META_SCHEMA)
 
 
-def described_errors(
-    validator: Draft202012Validator, value: dict[str, JsonValue], *, schema: dict[str, JsonValue]
-) -> list[tuple[str, str]]:
-    """(pointer, message) of what the validator of this schema finds, by pointer; a fault seen twice is said once."""
-    errors = islice(validator.iter_errors(value), PROBLEMS_MAX)
-    return sorted({problem for error in errors for problem in _described(error, schema, value)})[:PROBLEMS_MAX]
-
-
 def _uncompilable(schema: dict[str, JsonValue]) -> list[tuple[str, str]]:
     """Whatever else the library may refuse must be refused now and not when somebody's configuration is checked."""
     for is_partial in (False, True):
         try:
             _compiled(_SchemaKey(content_hash(schema), is_partial, schema))
         except ValueError as error:
-            return [("", _shortened(f"cannot be used: {error}"))]
+            return [("", shortened(f"cannot be used: {error}"))]
     return []
-
-
-def _described(
-    error: ValidationError, schema: dict[str, JsonValue], whole: dict[str, JsonValue]
-) -> list[tuple[str, str]]:
-    """(pointer, message) of one error in the whole; a missing or an unexpected property is pointed at itself."""
-    place = error.instance_path
-    kind = error.kind
-    if kind.name == "required":
-        return [(pointer_of(*place, kind.value), "is required")]
-    if kind.name in ("additionalProperties", "unevaluatedProperties"):
-        known = _known_properties(error, schema)
-        return [(pointer_of(*place, name), f"{UNKNOWN}{known}") for name in kind.value]
-    if kind.name in ("anyOf", "oneOf") and all(kind.value):
-        return _described_alternatives(error, schema, whole)
-    if kind.name == "enum":
-        options = ", ".join(orjson.dumps(option).decode() for option in kind.value[:NAMES_SHOWN_MAX])
-        return [(pointer_of(*place), _shortened(f"is not one of {options}"))]
-    if kind.name == "propertyNames":
-        return [(pointer_of(*place, kind.value.instance), _shortened(f"is not a valid name: {kind.value.message}"))]
-    if kind.name == "falseSchema" and error.schema_path[-1:] == ["additionalProperties"]:
-        # the library's shortcut for an object that may have no members: it names one value, and not where it is
-        members = resolve_pointer(whole, pointer_of(*place))
-        return [(pointer_of(*place, name), UNKNOWN) for name in (members if isinstance(members, dict) else ())]
-    if kind.name == "falseSchema":
-        return [(pointer_of(*place), "must not be given")]
-    return [(pointer_of(*place), _shortened(f"is not valid: {error.message}"))]
-
-
-def _described_alternatives(
-    error: ValidationError, schema: dict[str, JsonValue], whole: dict[str, JsonValue]
-) -> list[tuple[str, str]]:
-    """When only one alternative gets beyond this place, it is the one that was meant: say what is wrong inside it."""
-    place = error.instance_path
-    inside = [branch for branch in error.kind.value if all(len(fault.instance_path) > len(place) for fault in branch)]
-    if len(inside) == 1:
-        return [problem for fault in inside[0] for problem in _described(fault, schema, whole)]
-    expected = dict.fromkeys(" and ".join(fault.message for fault in branch[:3]) for branch in error.kind.value)
-    return [(pointer_of(*place), _shortened(f"is none of what is expected: {'; or '.join(expected)}"))]
-
-
-def _known_properties(error: ValidationError, schema: dict[str, JsonValue]) -> str:
-    """What is expected instead, when the schema has its names beside the keyword that refused."""
-    try:
-        properties = resolve_pointer(schema, pointer_of(*error.schema_path[:-1], "properties"))
-    except PointerNotFoundError:
-        return ""
-    names = sorted(properties)[:NAMES_SHOWN_MAX] if isinstance(properties, dict) else []
-    return _shortened(f" (it knows {', '.join(names)})") if names else ""
-
-
-def _shortened(message: str) -> str:
-    return message if len(message) <= MESSAGE_LENGTH_MAX else message[: MESSAGE_LENGTH_MAX - 1] + "…"

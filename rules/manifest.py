@@ -12,11 +12,12 @@ from typing import Any
 import orjson
 from jsonschema_rs import Draft202012Validator
 
-from rules.config_schema import check_layer, check_schema, described_errors
+from rules.config_schema import check_layer, check_schema
 from rules.errors import DependencyProblem, InvalidManifest, Problem, Refusal, refuse_if_any
 from rules.json_values import JsonValue, check_json, escape_pointer_token
 from rules.plans import LOWEST_PLAN
 from rules.platform import PLATFORM_VERSION
+from rules.schema_errors import described_errors
 from rules.version_range import InvalidRangeError, InvalidVersionError, parse_version, satisfies
 
 MANIFEST_SCHEMA: dict[str, JsonValue] = orjson.loads(Path(__file__).with_name("manifest.schema.json").read_bytes())

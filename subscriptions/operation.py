@@ -18,7 +18,7 @@ POLL_SECONDS = 0.25
 @strawberry.type
 class OperationSubscriptions:
     @strawberry.subscription(description="Progress until the end; completes with the operation.")
-    async def operation_progress(self, info: Info, id: strawberry.ID) -> AsyncIterator[Operation]:  # noqa: A002
+    async def operation_progress(self, info: Info, id: strawberry.ID) -> AsyncIterator[Operation]:
         require(info.context.actor, "Subscription.operationProgress")
         operation_id = parse_id(id)
         shown: tuple[str, int] | None = None

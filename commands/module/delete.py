@@ -29,7 +29,7 @@ from rules.errors import DependencyProblem, Refusal
 
 @registry_command
 async def delete_module(tx: Transaction, request: ModuleRef) -> Outcome:
-    """With AUTO: taken from every organization with what needs it there; dependents in the registry are switched off."""
+    """With AUTO it is taken from every organization, with what needs it; its dependents are switched off."""
     row = await existing_module(tx, request)
     codes = dependents_first(await load_requirements_in_use(tx), row.module_id)
     dependents = await load_rows(tx, codes)

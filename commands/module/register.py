@@ -18,10 +18,10 @@ from models.organization import OrganizationRow
 from queries.module import load_catalog, load_versions
 from rules.config_schema import check_merged
 from rules.dependency_resolution import Release
-from rules.release_check import check_release
 from rules.errors import AlreadyExists, InvalidInput, InvalidManifest, Problem, Refusal, refuse_if_any
 from rules.json_values import content_hash
 from rules.manifest import Manifest, read_manifest
+from rules.release_check import check_release
 from rules.version_range import newest_first
 
 MANIFEST = ("input", "manifest")
@@ -103,7 +103,7 @@ async def _is_registered(tx: Transaction, manifest: Manifest, known: ModuleRow |
     version = (await load_versions(tx, {key})).get(key)
     if version is None:
         return False
-    if version.content_hash == content_hash(manifest.document):
+    if version.content_hash == content_hash(dict(manifest.document)):
         if known is not None and known.deleted_at is not None:
             message = f"{manifest.code} was deleted; register it anew with a version above {known.version}"
             raise Refusal(AlreadyExists(message=message, path=MANIFEST, pointer="/version"))
@@ -150,8 +150,8 @@ def _version_row(manifest: Manifest, revision: int) -> ModuleVersionRow:
     return ModuleVersionRow(
         module_id=manifest.code,
         number=manifest.version,
-        manifest=manifest.document,
-        content_hash=content_hash(manifest.document),
+        manifest=dict(manifest.document),
+        content_hash=content_hash(dict(manifest.document)),
         config_schema=manifest.config_schema,
         default_config=dict(manifest.default_config),
         requirements=requirements,

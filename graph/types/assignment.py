@@ -5,10 +5,10 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from strawberry.scalars import JSON
 
 from graph.context import Info
 from graph.types.module import Module, direct_requirements, load_module
+from graph.types.scalars import JSON
 from models.assignment import TenantModuleRow
 
 if TYPE_CHECKING:

@@ -7,11 +7,11 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Annotated, Any
 
 import strawberry
-from strawberry.scalars import JSON
 
 from graph.context import Info
 from graph.masking import ApiError
 from graph.types.module import Module, load_module
+from graph.types.scalars import JSON
 from queries.effective_config import ConfigKey, ConfigLayers, read_sources
 from rules.config_merge import Layer, Leaf, LeafSource, explain_config, merge_config
 from rules.json_values import InvalidPointerError, PointerNotFoundError, resolve_pointer

@@ -4,13 +4,13 @@ from datetime import datetime
 from enum import Enum
 
 import strawberry
-from strawberry.scalars import JSON
 
 from events.envelope import Event
 from events.types import EventType
 from graph.context import Info
 from graph.types.module import Module
 from graph.types.organization import Organization, find_organization
+from graph.types.scalars import JSON
 from models.base import PLATFORM_ID
 
 

@@ -1,10 +1,10 @@
 """Industry templates, as the API shows them."""
 
 import strawberry
-from strawberry.scalars import JSON
 
 from graph.context import Info
 from graph.types.module import Module
+from graph.types.scalars import JSON
 from models.industry import IndustryModuleRow, IndustryRow
 
 

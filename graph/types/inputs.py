@@ -4,7 +4,6 @@ from enum import Enum
 from typing import Any
 
 import strawberry
-from strawberry.scalars import JSON
 
 from commands.assignment import ApplyIndustryTemplate, AssignModule, UnassignModule
 from commands.bulk import BulkAssignModules
@@ -15,6 +14,7 @@ from commands.module.register import RegisterModule
 from commands.organization import CreateCompany, SignUpOrganization, UpdateOrganization
 from graph.types.ids import require_id
 from graph.types.module import ModuleTier, ModuleVisibility
+from graph.types.scalars import JSON
 from queries.module import ModuleFilter as ModulesWanted
 from queries.organization import OrganizationFilter as OrganizationsWanted
 

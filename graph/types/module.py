@@ -6,11 +6,11 @@ from enum import Enum
 from typing import TYPE_CHECKING, Annotated
 
 import strawberry
-from strawberry.scalars import JSON
 
 from graph.context import Info
 from graph.masking import ApiError
 from graph.types.connection import After, Connection, First, page_request
+from graph.types.scalars import JSON
 from models.module import ModuleRow, ModuleVersionRow
 from queries.module import requirements_of
 from rules.dependency_graph import transitive_dependents

@@ -38,7 +38,7 @@ class Company:
         return ConfigKey(organization_id=self.row.organization_id, module=module, company_id=self.row.id)
 
     @classmethod
-    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Company | None":  # noqa: A002
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Company | None":
         company_id = parse_id(id)
         row = None if company_id is None else await info.context.loaders.company.load(company_id)
         return None if row is None else Company.from_row(row)
@@ -99,7 +99,7 @@ class Organization:
         )
 
     @classmethod
-    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Organization | None":  # noqa: A002
+    async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Organization | None":
         return await find_organization(info, parse_id(id))
 
     @staticmethod

@@ -219,6 +219,19 @@ def test_a_fault_inside_the_only_alternative_that_fits_is_pointed_at() -> None:
     }
 
 
+@pytest.mark.parametrize(
+    ("rule", "message"),
+    [
+        ({"additionalProperties": False}, "/a/~1 is not a property the schema knows."),
+        ({"unevaluatedProperties": False}, "/a/~1 is not a property the schema knows."),
+        ({"properties": {"/": False}}, "/a/~1 must not be given."),
+        ({"propertyNames": {"maxLength": 0}}, '/a/~1 is not a valid name: "/" is longer than 0 characters.'),
+    ],
+)
+def test_a_member_that_may_not_be_there_is_pointed_at(rule: dict[str, Any], message: str) -> None:
+    assert said(check_merged(of({"a": rule}), {"a": {"/": 1}})) == {"/a/~1": message}
+
+
 def test_two_alternatives_at_once_are_not_called_none() -> None:
     schema = of({"a": {"oneOf": [{"minimum": 1}, {"minimum": 2}]}})
 

@@ -127,7 +127,7 @@ def test_what_an_industry_presets_is_valid_in_each_version_of_its_module() -> No
             presets += bool(row["defaultConfig"])
             for manifest in known:
                 if manifest.code == row["module"] and manifest.config_schema is not None:
-                    merged = {**manifest.default_config, **row["defaultConfig"]}
+                    merged: dict[str, Any] = {**manifest.default_config, **row["defaultConfig"]}
                     assert check_merged(manifest.config_schema, merged) == []
     assert presets == 4
 

@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass, field
 from typing import Any
+from uuid import UUID
 
 import httpx
 import uvicorn
@@ -40,8 +41,6 @@ def token(
     subject: str = "tester",
     key: Ed25519PrivateKey = KEY,
 ) -> str:
-    from uuid import UUID
-
     bearer = TokenSubject(
         role=role,
         subject=subject,

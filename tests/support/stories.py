@@ -38,7 +38,8 @@ async def try_register(
     """The payload of registerModule, whatever it says."""
     query = (
         "mutation($input: RegisterModuleInput!) { registerModule(input: $input) {"
-        f" module {{ code tier visibility revision latestVersion {{ number }} }} revision affected {{ action module }} {ERRORS} }} }}"
+        " module { code tier visibility revision latestVersion { number } } revision affected { action module }"
+        f" {ERRORS} }} }}"
     )
     variables = {"input": {"manifest": document, "tier": tier, "visibility": visibility}}
     return (await platform.data(query, variables))["registerModule"]
