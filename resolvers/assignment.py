@@ -29,7 +29,7 @@ class AssignmentMutations:
     )
     async def assign_module(self, info: Info, input: AssignModuleInput) -> AssignmentsPayload:
         ran = await run_command(info, commands.assign_module, input.request)
-        return await _payload(info, ran, is_dry=input.dry_run)
+        return await _payload(info, ran, is_dry=bool(input.dry_run))
 
     @strawberry.mutation(
         extensions=[Guard("Mutation")],
@@ -37,7 +37,7 @@ class AssignmentMutations:
     )
     async def unassign_module(self, info: Info, input: UnassignModuleInput) -> AssignmentsPayload:
         ran = await run_command(info, commands.unassign_module, input.request)
-        return await _payload(info, ran, is_dry=input.dry_run)
+        return await _payload(info, ran, is_dry=bool(input.dry_run))
 
     @strawberry.mutation(extensions=[Guard("Mutation")], description="All of the template, or nothing.")
     async def apply_industry_template(
@@ -46,7 +46,7 @@ class AssignmentMutations:
         input: ApplyIndustryTemplateInput,
     ) -> AssignmentsPayload:
         ran = await run_command(info, commands.apply_industry_template, input.request)
-        return await _payload(info, ran, is_dry=input.dry_run)
+        return await _payload(info, ran, is_dry=bool(input.dry_run))
 
     @strawberry.mutation(
         extensions=[Guard("Mutation")], description="N modules to M organizations; follow the operation."

@@ -43,7 +43,7 @@ class ConfigMutations:
         input: SetOrganizationConfigInput,
     ) -> ConfigPayload:
         ran = await run_command(info, commands.set_organization_config, input.request)
-        return await _payload(info, ran, is_dry=input.dry_run)
+        return await _payload(info, ran, is_dry=bool(input.dry_run))
 
     @strawberry.mutation(extensions=[Guard("Mutation")], description="Write tier 3, one company's layer.")
     async def set_company_config(self, info: Info, input: SetCompanyConfigInput) -> ConfigPayload:
@@ -56,7 +56,7 @@ class ConfigMutations:
             return company_request(input, organization_id, company_id)
 
         ran = await run_command(info, commands.set_company_config, request)
-        return await _payload(info, ran, is_dry=input.dry_run)
+        return await _payload(info, ran, is_dry=bool(input.dry_run))
 
 
 async def _payload(info: Info, ran: Ran, *, is_dry: bool) -> ConfigPayload:

@@ -9,13 +9,9 @@ from functools import cache, lru_cache
 
 from jsonschema_rs import Draft202012Validator
 
-from rules.config_merge import LayerName
+from rules.config_merge import LayerName, merge_config
 from rules.errors import ConfigInvalid
-from rules.json_values import (
-    JsonValue,
-    check_json,
-    content_hash,
-)
+from rules.json_values import JsonValue, check_json, content_hash
 from rules.schema_document import REGEX, check_document, partial_document
 from rules.schema_errors import described_errors, shortened
 
@@ -44,8 +40,10 @@ def check_schema(schema: object) -> list[tuple[str, str]]:
     if not isinstance(schema, dict):
         return [("", "must be a JSON Schema object")]
     # what the meta-schema says of a place is the more exact
-    problems = {**dict(check_document(schema)), **dict(described_errors(_meta_schema(), schema, schema=META_SCHEMA))}
-    return sorted(problems.items()) or _uncompilable(schema)
+    exact = described_errors(_meta_schema(), schema, schema=META_SCHEMA)
+    places = {pointer for pointer, _ in exact}
+    problems = sorted([*exact, *(problem for problem in check_document(schema) if problem[0] not in places)])
+    return problems or _uncompilable(schema)
 
 
 def partial_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
@@ -76,7 +74,7 @@ def _check(
 
 @lru_cache(maxsize=512)
 def _compiled(key: _SchemaKey) -> _Compiled:
-    schema = partial_document(key.schema) if key.is_partial else key.schema
+    schema = partial_document(key.schema) if key.is_partial else merge_config(key.schema)
     return _Compiled(validator=_compiler(schema), schema=schema)
 
 

@@ -19,6 +19,9 @@ from queries.module import ModuleFilter as ModulesWanted
 from queries.organization import OrganizationFilter as OrganizationsWanted
 
 
+# A null is as good as leaving it out: the contract's fields are nullable, with a default.
+
+
 @strawberry.enum(description="What follows for the others: AUTO takes them along, REFUSE refuses.")
 class Cascade(Enum):
     AUTO = "AUTO"
@@ -115,16 +118,16 @@ class UpdateModuleInput:
 @strawberry.input
 class ModuleRefInput:
     code: str
-    cascade: Cascade = Cascade.REFUSE
-    dry_run: bool = False
+    cascade: Cascade | None = Cascade.REFUSE
+    dry_run: bool | None = False
     expected_revision: int | None = None
     idempotency_key: str | None = None
 
     def request(self) -> ModuleRef:
         return ModuleRef(
             code=self.code,
-            cascade=self.cascade.value,
-            dry_run=self.dry_run,
+            cascade=(self.cascade or Cascade.REFUSE).value,
+            dry_run=bool(self.dry_run),
             expected_revision=self.expected_revision,
             idempotency_key=self.idempotency_key,
         )
@@ -133,14 +136,14 @@ class ModuleRefInput:
 @strawberry.input
 class IndustryModuleInput:
     module: str
-    is_required: bool = False
+    is_required: bool | None = False
     default_config: JSON | None = None
     display_order: int | None = None
 
     def item(self) -> TemplateItem:
         return TemplateItem(
             module=self.module,
-            is_required=self.is_required,
+            is_required=bool(self.is_required),
             default_config=self.default_config,
             display_order=self.display_order,
         )
@@ -254,8 +257,8 @@ class AssignModuleInput:
     module: str
     version: str | None = None
     config: JSON | None = None
-    activate: bool = True
-    dry_run: bool = False
+    activate: bool | None = True
+    dry_run: bool | None = False
     expected_revision: int | None = None
     idempotency_key: str | None = None
 
@@ -266,8 +269,8 @@ class AssignModuleInput:
             module=self.module,
             version=self.version,
             config=config,
-            activate=self.activate,
-            dry_run=self.dry_run,
+            activate=self.activate is not False,
+            dry_run=bool(self.dry_run),
             expected_revision=self.expected_revision,
             idempotency_key=self.idempotency_key,
         )
@@ -277,8 +280,8 @@ class AssignModuleInput:
 class UnassignModuleInput:
     organization_id: strawberry.ID
     module: str
-    cascade: Cascade = Cascade.AUTO
-    dry_run: bool = False
+    cascade: Cascade | None = Cascade.AUTO
+    dry_run: bool | None = False
     expected_revision: int | None = None
     idempotency_key: str | None = None
 
@@ -286,8 +289,8 @@ class UnassignModuleInput:
         return UnassignModule(
             organization_id=_organization(self.organization_id),
             module=self.module,
-            cascade=self.cascade.value,
-            dry_run=self.dry_run,
+            cascade=(self.cascade or Cascade.AUTO).value,
+            dry_run=bool(self.dry_run),
             expected_revision=self.expected_revision,
             idempotency_key=self.idempotency_key,
         )
@@ -297,14 +300,14 @@ class UnassignModuleInput:
 class ApplyIndustryTemplateInput:
     organization_id: strawberry.ID
     industry_code: str
-    dry_run: bool = False
+    dry_run: bool | None = False
     idempotency_key: str | None = None
 
     def request(self) -> ApplyIndustryTemplate:
         return ApplyIndustryTemplate(
             organization_id=_organization(self.organization_id),
             industry_code=self.industry_code,
-            dry_run=self.dry_run,
+            dry_run=bool(self.dry_run),
             idempotency_key=self.idempotency_key,
         )
 
@@ -332,10 +335,10 @@ class BulkAssignModulesInput:
 class SetOrganizationConfigInput:
     organization_id: strawberry.ID
     module: str
-    write: ConfigWrite = ConfigWrite.MERGE_PATCH
+    write: ConfigWrite | None = ConfigWrite.MERGE_PATCH
     value: JSON
     reason: str | None = None
-    dry_run: bool = False
+    dry_run: bool | None = False
     expected_revision: int | None = None
     idempotency_key: str | None = None
 
@@ -343,10 +346,10 @@ class SetOrganizationConfigInput:
         return SetOrganizationConfig(
             organization_id=_organization(self.organization_id),
             module=self.module,
-            write=self.write.value,
+            write=(self.write or ConfigWrite.MERGE_PATCH).value,
             value=self.value,
             reason=self.reason,
-            dry_run=self.dry_run,
+            dry_run=bool(self.dry_run),
             expected_revision=self.expected_revision,
             idempotency_key=self.idempotency_key,
         )
@@ -356,10 +359,10 @@ class SetOrganizationConfigInput:
 class SetCompanyConfigInput:
     company_id: strawberry.ID
     module: str
-    write: ConfigWrite = ConfigWrite.MERGE_PATCH
+    write: ConfigWrite | None = ConfigWrite.MERGE_PATCH
     value: JSON
     reason: str | None = None
-    dry_run: bool = False
+    dry_run: bool | None = False
     expected_revision: int | None = None
     idempotency_key: str | None = None
 
@@ -374,10 +377,10 @@ def company_request(given: SetCompanyConfigInput, organization_id: Any, company_
         organization_id=organization_id,
         company_id=company_id,
         module=given.module,
-        write=given.write.value,
+        write=(given.write or ConfigWrite.MERGE_PATCH).value,
         value=given.value,
         reason=given.reason,
-        dry_run=given.dry_run,
+        dry_run=bool(given.dry_run),
         expected_revision=given.expected_revision,
         idempotency_key=given.idempotency_key,
     )

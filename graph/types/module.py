@@ -104,9 +104,9 @@ class Module:
         return Connection[ModuleVersion].of(page, request, ModuleVersion.from_row)
 
     @strawberry.field(description="What the latest version requires; transitively, each module once.")
-    async def dependencies(self, info: Info, transitive: bool = False) -> list[ModuleDependency]:
+    async def dependencies(self, info: Info, transitive: bool | None = False) -> list[ModuleDependency]:
         requirements = await info.context.loaders.requirements.load(None)
-        found = _reached(requirements, self.row.module_id, is_transitive=transitive)
+        found = _reached(requirements, self.row.module_id, is_transitive=bool(transitive))
         rows = await info.context.loaders.module.load_many([each.module for each in found])
         return [
             ModuleDependency(module=Module.from_row(row), range=each.range, optional=each.is_optional)
@@ -115,7 +115,7 @@ class Module:
         ]
 
     @strawberry.field(description="The modules whose latest version requires this one.")
-    async def dependents(self, info: Info, transitive: bool = False) -> list["Module"]:
+    async def dependents(self, info: Info, transitive: bool | None = False) -> list["Module"]:
         requirements = await info.context.loaders.requirements.load(None)
         edges = {code: [each.module for each in found if not each.is_optional] for code, found in requirements.items()}
         if transitive:
