@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -11,6 +11,7 @@ import orjson
 from events.types import TOPIC_PREFIX, EventType
 
 Headers = Sequence[tuple[str, bytes]]
+EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 SCHEMA_BASE = "https://modplane.dev/schemas/events"
 BY_CLOUD_EVENT_TYPE = {kind.cloud_event_type: kind for kind in EventType}
 
@@ -130,9 +131,9 @@ class Event:
 
     @property
     def cursor(self) -> str:
-        """Where to resume: in one organization's stream by rev, across organizations by time."""
-        moment = int(self.occurred_at.timestamp() * 1_000_000)
-        return f"v1:{self.rev}:{moment}"
+        """Where to resume: in one organization's stream by rev, across organizations by time and stream."""
+        moment = (self.occurred_at - EPOCH) // timedelta(microseconds=1)
+        return f"v1:{self.rev}:{moment}:{self.organization_id.hex}"
 
 
 def event_of_row(event: StoredEvent) -> Event:

@@ -12,12 +12,11 @@ from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
 from events.envelope import Event, MalformedEvent, event_of_record
 from events.topics import ensure_topics
-from events.types import TOPICS
 
 log = logging.getLogger("modplane.live")
 
@@ -96,7 +95,7 @@ class LiveStream:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _tail(self) -> None:
-        await asyncio.wait_for(ensure_topics(self._bootstrap), 10)
+        partitions = await asyncio.wait_for(ensure_topics(self._bootstrap), 10)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -106,7 +105,7 @@ class LiveStream:
         )
         await asyncio.wait_for(consumer.start(), 10)
         try:
-            consumer.assign(await _partitions(consumer))
+            consumer.assign(partitions)
             await asyncio.wait_for(consumer.seek_to_end(), 10)
             # what was said between the last tail and this one is in the log
             self._all_fall_behind()
@@ -152,15 +151,3 @@ class LiveStream:
                     if tap.delivered < rev:
                         tap.fall_behind()
             suspected = dict(revisions)
-
-
-async def _partitions(consumer: AIOKafkaConsumer) -> list[TopicPartition]:
-    """Every partition of every topic, once the metadata of all of them has arrived."""
-    for _ in range(100):
-        await consumer._client.force_metadata_update()
-        found = {topic: consumer.partitions_for_topic(topic) for topic in TOPICS}
-        if all(found.values()):
-            return [TopicPartition(topic, number) for topic, numbers in found.items() for number in numbers or ()]
-        consumer._client.set_topics(TOPICS)
-        await asyncio.sleep(0.1)
-    raise TimeoutError("the broker does not tell the partitions of the topics")

@@ -1,12 +1,13 @@
 """Topics in Kafka, made by whoever needs them first."""
 
+from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from events.types import PARTITIONS, TOPICS
 
 
-async def ensure_topics(bootstrap: str, *, replication_factor: int = 1) -> None:
-    """Create the topics that are missing. Raises KafkaError when the broker can't be reached."""
+async def ensure_topics(bootstrap: str, *, replication_factor: int = 1) -> list[TopicPartition]:
+    """Create the topics that are missing; returns every partition of ours. Raises KafkaError when there is no broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     await admin.start()
     try:
@@ -18,5 +19,11 @@ async def ensure_topics(bootstrap: str, *, replication_factor: int = 1) -> None:
                     for topic in sorted(missing)
                 ]
             )
+        described = await admin.describe_topics(list(TOPICS))
     finally:
         await admin.close()
+    return [
+        TopicPartition(topic["topic"], partition["partition"])
+        for topic in described
+        for partition in topic["partitions"]
+    ]

@@ -1,33 +1,49 @@
-"""Cursors of events: the rev to go on after, and the time of it for streams of many organizations."""
+"""Cursors of events: the rev to go on after, and its time and stream for readers of every organization's."""
 
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
+from uuid import UUID
 
+from events.envelope import EPOCH
 from graph.masking import ApiError
-from queries.event import EPOCH
 
 MICROSECONDS_MAX = 4_102_444_800_000_000  # the year 2100
 REV_MAX = 2**63 - 1
+REV_ONLY, WHOLE = 1, 3
 
 
 @dataclass(frozen=True)
 class EventCursor:
-    rev: int
-    since: datetime
+    rev: int = 0
+    since: datetime = EPOCH
+    stream: UUID = UUID(int=0)
 
 
-START = EventCursor(rev=0, since=EPOCH)
+START = EventCursor()
 
 
 def read_cursor(after: str | None) -> EventCursor:
     """The cursor of an event (`ModuleEvent.cursor`), or the short form v1:REV. Raises a BAD_USER_INPUT error."""
     if after is None:
         return START
-    version, *numbers = after.split(":")
-    is_whole = version == "v1" and 1 <= len(numbers) <= 2
-    if not is_whole or not all(each.isascii() and each.isdigit() and len(each) < 20 for each in numbers):
-        raise ApiError("BAD_USER_INPUT", "after is not the cursor of an event")
-    rev, moment = int(numbers[0]), int(numbers[1]) if len(numbers) == 2 else 0
-    if rev > REV_MAX or moment > MICROSECONDS_MAX:
-        raise ApiError("BAD_USER_INPUT", "after is not the cursor of an event")
-    return EventCursor(rev=rev, since=datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=moment))
+    version, *parts = after.split(":")
+    if version != "v1" or len(parts) not in (REV_ONLY, WHOLE):
+        raise _not_a_cursor()
+    rev = _number(parts[0], maximum=REV_MAX)
+    if len(parts) == REV_ONLY:
+        return EventCursor(rev=rev)
+    moment = EPOCH + timedelta(microseconds=_number(parts[1], maximum=MICROSECONDS_MAX))
+    try:
+        return EventCursor(rev=rev, since=moment, stream=UUID(parts[2]))
+    except ValueError:
+        raise _not_a_cursor() from None
+
+
+def _number(text: str, *, maximum: int) -> int:
+    if not (text.isascii() and text.isdigit() and len(text) < 20 and int(text) <= maximum):
+        raise _not_a_cursor()
+    return int(text)
+
+
+def _not_a_cursor() -> ApiError:
+    return ApiError("BAD_USER_INPUT", "after is not the cursor of an event")

@@ -2,7 +2,7 @@
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from uuid import UUID
 
 from sqlalchemy import select, text
@@ -28,13 +28,25 @@ class EventFilter:
         return self.module is None or self.module in event.modules
 
 
+@dataclass(frozen=True)
+class Place:
+    """A place in the log of all streams: those before it, and it itself, have been seen."""
+
+    since: datetime
+    stream: UUID = UUID(int=0)
+    rev: int = 0
+
+
 LOG = f"""
 SELECT {COLUMNS} FROM event_log e
  WHERE (cast(:types AS text[]) IS NULL OR e.type = ANY(:types))
    AND (cast(:module AS text) IS NULL OR :module = ANY(e.modules))
 """
 OF_ORGANIZATION = text(LOG + " AND e.organization_id = :organization_id AND e.rev > :after ORDER BY e.rev LIMIT :size")
-OF_ALL = text(LOG + " AND (e.occurred_at, e.id) > (:since, :after_id) ORDER BY e.occurred_at, e.id LIMIT :size")
+OF_ALL = text(
+    LOG + " AND (e.occurred_at, e.organization_id, e.rev) > (:since, :stream, :rev)"
+    " ORDER BY e.occurred_at, e.organization_id, e.rev LIMIT :size"
+)
 
 
 async def list_organization_events(
@@ -45,11 +57,10 @@ async def list_organization_events(
     return [_event_of(row) for row in await reader.session.execute(OF_ORGANIZATION, parameters)]
 
 
-async def list_all_events(
-    reader: Reader, *, since: datetime, after_id: UUID, size: int, wanted: EventFilter
-) -> list[Event]:
+async def list_all_events(reader: Reader, *, after: Place, size: int, wanted: EventFilter) -> list[Event]:
     """Events of every stream by time. Two transactions may commit against the order of their times: see OVERLAP."""
-    parameters = {**_filter_of(wanted), "since": since, "after_id": after_id, "size": size}
+    place = {"since": after.since, "stream": after.stream, "rev": after.rev}
+    parameters = {**_filter_of(wanted), **place, "size": size}
     return [_event_of(row) for row in await reader.session.execute(OF_ALL, parameters)]
 
 
@@ -78,6 +89,3 @@ def _filter_of(wanted: EventFilter) -> dict[str, object]:
 
 def _event_of(row: object) -> Event:
     return event_of_row(StoredEvent.of(row))
-
-
-EPOCH = datetime(1970, 1, 1, tzinfo=UTC)

@@ -1,9 +1,10 @@
 """Query fields about events: unpack, call, wrap."""
 
-from uuid import UUID
+from collections.abc import Sequence
 
 import strawberry
 
+from events.envelope import Event
 from events.visibility import visible_to
 from graph.context import Info
 from graph.cursors import read_cursor
@@ -35,27 +36,29 @@ class EventQueries:
         cursor = read_cursor(after)
         target = actor.organization_id if organization_id is None else parse_id(organization_id)
         if organization_id is not None and (target is None or not actor.may_see_organization(target)):
-            return _connection([], has_next=False, has_previous=after is not None)
+            return _connection([], [], size=size, after=after)
         async with info.context.reader() as reader:
             if target is None:
-                found = await queries.list_all_events(
-                    reader, since=cursor.since, after_id=UUID(int=(1 << 128) - 1), size=size + 1, wanted=wanted
-                )
+                place = queries.Place(since=cursor.since, stream=cursor.stream, rev=cursor.rev)
+                found = await queries.list_all_events(reader, after=place, size=size + 1, wanted=wanted)
             else:
                 found = await queries.list_organization_events(
                     reader, target, after=cursor.rev, size=size + 1, wanted=wanted
                 )
-        shown = [event for each in found[:size] if (event := visible_to(actor, each)) is not None]
-        nodes = [ModuleEvent.of(event) for event in shown]
-        return _connection(nodes, has_next=len(found) > size, has_previous=after is not None)
+        shown = [event for each in found[:size] if (event := visible_to(actor, each)) and wanted.takes(event)]
+        return _connection(found, shown, size=size, after=after)
 
 
-def _connection(nodes: list[ModuleEvent], *, has_next: bool, has_previous: bool) -> Connection[ModuleEvent]:
-    edges = [Edge(node=node, cursor=node.cursor) for node in nodes]
+def _connection(
+    found: Sequence[Event], shown: Sequence[Event], *, size: int, after: str | None
+) -> Connection[ModuleEvent]:
+    """The page ends where reading ended, shown or not: what a caller may not see must not stop it."""
+    nodes = [ModuleEvent.of(event) for event in shown]
+    read = found[:size]
     info = PageInfo(
-        has_next_page=has_next,
-        has_previous_page=has_previous,
-        start_cursor=edges[0].cursor if edges else None,
-        end_cursor=edges[-1].cursor if edges else None,
+        has_next_page=len(found) > size,
+        has_previous_page=after is not None,
+        start_cursor=nodes[0].cursor if nodes else None,
+        end_cursor=read[-1].cursor if read else None,
     )
-    return Connection[ModuleEvent](edges=edges, page_info=info)
+    return Connection[ModuleEvent](edges=[Edge(node=node, cursor=node.cursor) for node in nodes], page_info=info)

@@ -16,9 +16,8 @@ from graph.masking import ApiError
 from graph.types.event import ModuleEvent, ModuleEventType, event_types
 from graph.types.ids import parse_id
 from queries import event as queries
-from queries.event import BATCH, OVERLAP, EventFilter
+from queries.event import BATCH, OVERLAP, EventFilter, Place
 
-ANY_ID = UUID(int=0)
 EVERYTHING = EventFilter()
 SEEN_MAX = 10_000
 
@@ -158,12 +157,12 @@ async def _follow_all(info: Info, cursor: EventCursor | None) -> AsyncIterator[E
 
 
 async def _all_since(info: Info, since: datetime) -> AsyncIterator[Event]:
-    after_id = ANY_ID
+    place = Place(since)
     while True:
         async with info.context.reader() as reader:
-            page = await queries.list_all_events(reader, since=since, after_id=after_id, size=BATCH, wanted=EVERYTHING)
+            page = await queries.list_all_events(reader, after=place, size=BATCH, wanted=EVERYTHING)
         for event in page:
             yield event
-            since, after_id = event.occurred_at, event.id
+            place = Place(since=event.occurred_at, stream=event.organization_id, rev=event.rev)
         if len(page) < BATCH:
             return

@@ -18,7 +18,6 @@ from graph.types.scalars import JSON
 from queries.module import ModuleFilter as ModulesWanted
 from queries.organization import OrganizationFilter as OrganizationsWanted
 
-
 # A null is as good as leaving it out: the contract's fields are nullable, with a default.
 
 

@@ -89,7 +89,7 @@ CREATE TABLE event_log(
   modules text[] NOT NULL DEFAULT '{}', company_id uuid,
   payload jsonb NOT NULL, traceparent text, actor text, occurred_at timestamptz NOT NULL DEFAULT now(),
   PRIMARY KEY(organization_id, rev, occurred_at)) PARTITION BY RANGE(occurred_at);
-CREATE INDEX event_log_time ON event_log(occurred_at, id);
+CREATE INDEX event_log_time ON event_log(occurred_at, organization_id, rev);
 CREATE TABLE outbox(
   seq bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY, shard smallint NOT NULL, organization_id uuid NOT NULL,
   rev bigint NOT NULL, occurred_at timestamptz NOT NULL, attempts int NOT NULL DEFAULT 0)
