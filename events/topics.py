@@ -7,7 +7,7 @@ from events.types import PARTITIONS, TOPICS
 
 
 async def ensure_topics(bootstrap: str, *, replication_factor: int = 1) -> list[TopicPartition]:
-    """Create the topics that are missing; returns every partition of ours. Raises KafkaError when there is no broker."""
+    """Create the topics that are missing; returns all our partitions. Raises KafkaError without a broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     await admin.start()
     try:

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from events.envelope import EPOCH
 from graph.masking import ApiError
+from models.base import PLATFORM_ID
 
 MICROSECONDS_MAX = 4_102_444_800_000_000  # the year 2100
 REV_MAX = 2**63 - 1
@@ -16,7 +17,7 @@ REV_ONLY, WHOLE = 1, 3
 class EventCursor:
     rev: int = 0
     since: datetime = EPOCH
-    stream: UUID = UUID(int=0)
+    stream: UUID = PLATFORM_ID
 
 
 START = EventCursor()

@@ -9,6 +9,7 @@ from sqlalchemy import select, text
 
 from events.envelope import COLUMNS, Event, StoredEvent, event_of_row
 from events.types import EventType
+from models.base import PLATFORM_ID
 from models.event import OrgRevisionRow
 from queries.reader import Reader, among
 
@@ -33,7 +34,7 @@ class Place:
     """A place in the log of all streams: those before it, and it itself, have been seen."""
 
     since: datetime
-    stream: UUID = UUID(int=0)
+    stream: UUID = PLATFORM_ID
     rev: int = 0
 
 
