@@ -18,8 +18,9 @@ ROOT = Path(__file__).parent.parent
 
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(levelname)s %(name)s: %(message)s", stream=sys.stderr)
-    for chatty in ("aiokafka", "alembic"):
-        logging.getLogger(chatty).setLevel(logging.ERROR)
+    logging.getLogger("alembic").setLevel(logging.ERROR)
+    # it logs each failed attempt as an error; relay, reactions and live stream say what matters of it
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
     cli()
 
 

@@ -6,6 +6,7 @@ Locks are always taken in this order, which rules out deadlocks: the registry (s
 platform), organizations by id, then the revision counters.
 """
 
+import asyncio
 import hashlib
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Sequence
 from contextlib import asynccontextmanager
@@ -33,6 +34,7 @@ from rules.errors import IdempotencyConflict, InvalidInput, Locked, NotFound, Re
 R = TypeVar("R", bound=Request)
 T = TypeVar("T", bound=TenantRequest)
 IDEMPOTENCY_KEY_MAX = 200
+TRANSACTION_SECONDS_MAX = 25  # below queries.event.OVERLAP, which relies on it
 LOCK_NOT_AVAILABLE, QUERY_CANCELED, DEADLOCK = "55P03", "57014", "40P01"
 
 CLAIM_KEY = text(
@@ -133,7 +135,7 @@ class Writer:
         """Commits what happened inside, its facts included, or nothing."""
         is_tenant = scope.stream != PLATFORM_ID
         opened = self.database.tenant_session(scope.stream) if is_tenant else self.database.platform_session()
-        async with opened as session:
+        async with asyncio.timeout(TRANSACTION_SECONDS_MAX), opened as session:
             tx = Transaction(session=session, actor=self.actor)
             await session.execute(LOCK_REGISTRY if scope.changes_registry else SHARE_REGISTRY)
             yield tx

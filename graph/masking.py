@@ -9,6 +9,8 @@ from collections.abc import Iterator, Mapping
 
 from graphql import ExecutionResult as GraphQLExecutionResult
 from graphql import GraphQLError, GraphQLSyntaxError
+from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 from strawberry.extensions import SchemaExtension
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult, StreamExecutionResult
@@ -20,7 +22,11 @@ INTERNAL = "INTERNAL"
 PARSE_FAILED = "GRAPHQL_PARSE_FAILED"
 VALIDATION_FAILED = "GRAPHQL_VALIDATION_FAILED"
 BAD_USER_INPUT = "BAD_USER_INPUT"
+UNAVAILABLE = "UNAVAILABLE"
 OPERATION_UNKNOWN = "OPERATION_RESOLUTION_FAILURE"
+# SQLSTATE: connection, insufficient resources; administrator's shutdown, crash, starting up; statement timed out
+UNAVAILABLE_CLASSES = frozenset({"08", "53"})
+UNAVAILABLE_STATES = frozenset({"57P01", "57P02", "57P03", "57014", "55P03", "25P03"})
 
 log = logging.getLogger(__name__)
 
@@ -61,6 +67,14 @@ def _mask(error: GraphQLError) -> GraphQLError:
         error.extensions = {"code": PARSE_FAILED}
     elif isinstance(original, CannotGetOperationTypeError | InvalidOperationTypeError):
         error.extensions = {"code": OPERATION_UNKNOWN}
+    elif _is_unavailable(original):
+        log.warning("Not available: %r", original)
+        return GraphQLError(
+            "The service can't do this right now; try again",
+            nodes=error.nodes,
+            path=error.path,
+            extensions={"code": UNAVAILABLE},
+        )
     elif _is_input_error(error, original):
         error.extensions = {**(error.extensions or {}), "code": BAD_USER_INPUT}
     else:
@@ -74,6 +88,17 @@ def _innermost(error: GraphQLError) -> Exception:
     while isinstance(found, GraphQLError) and found.original_error is not None:
         found = found.original_error
     return found
+
+
+def _is_unavailable(original: Exception) -> bool:
+    """The database is away, restarting or full: nothing is wrong with the request, and it may come again."""
+    driver = original.orig if isinstance(original, DBAPIError) else original
+    if isinstance(original, DBAPIError) and original.connection_invalidated:
+        return True
+    if isinstance(driver, PoolTimeoutError | ConnectionError | TimeoutError):
+        return True
+    state = getattr(driver, "sqlstate", None) or ""
+    return state[:2] in UNAVAILABLE_CLASSES or state in UNAVAILABLE_STATES
 
 
 def _is_input_error(error: GraphQLError, original: Exception) -> bool:

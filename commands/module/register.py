@@ -21,8 +21,9 @@ from rules.dependency_resolution import Release
 from rules.errors import AlreadyExists, InvalidInput, InvalidManifest, Problem, Refusal, refuse_if_any
 from rules.json_values import content_hash
 from rules.manifest import Manifest, read_manifest
+from rules.plans import LOWEST_PLAN
 from rules.release_check import check_release
-from rules.version_range import newest_first
+from rules.version_range import latest_of
 
 MANIFEST = ("input", "manifest")
 BATCH = 1_000
@@ -46,8 +47,8 @@ class _Registration:
     numbers: list[str] = field(default_factory=list)
 
     @property
-    def is_newest(self) -> bool:
-        return newest_first([*self.numbers, self.manifest.version])[0] == self.manifest.version
+    def is_latest(self) -> bool:
+        return latest_of([*self.numbers, self.manifest.version]) == self.manifest.version
 
 
 @registry_command
@@ -113,12 +114,17 @@ async def _is_registered(tx: Transaction, manifest: Manifest, known: ModuleRow |
 
 
 def _core_problems(manifest: Manifest) -> list[Problem]:
-    """Every organization has it from the start, so its defaults alone must be a complete configuration."""
+    """Every organization has it from the start: in its plan, and with a configuration that the defaults complete."""
+    problems: list[Problem] = []
+    if manifest.subscription_tier != LOWEST_PLAN:
+        message = f"A CORE module is everybody's, so its subscription_tier is {LOWEST_PLAN}."
+        problems.append(InvalidManifest(message=message, pointer="/subscription_tier"))
     if manifest.config_schema is None:
-        return []
+        return problems
     found = check_merged(manifest.config_schema, manifest.default_config)
     at = "/configuration/defaults"
-    return [InvalidManifest(message=problem.message, pointer=at + (problem.pointer or "")) for problem in found]
+    found_at = [InvalidManifest(message=problem.message, pointer=at + (problem.pointer or "")) for problem in found]
+    return [*problems, *found_at]
 
 
 def _write_module(tx: Transaction, registration: _Registration, revision: int) -> ModuleRow:
@@ -127,7 +133,7 @@ def _write_module(tx: Transaction, registration: _Registration, revision: int) -
     if row is None:
         row = ModuleRow(module_id=manifest.code, created_at=now)
         tx.session.add(row)
-    if registration.is_newest:
+    if registration.is_latest:
         row.module_name, row.description, row.category = manifest.name, manifest.description, manifest.category
         row.tags, row.module_metadata = list(manifest.tags), dict(manifest.metadata)
         row.service_name, row.api_endpoint = manifest.service_name, manifest.api_endpoint
