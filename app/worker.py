@@ -4,13 +4,15 @@ import asyncio
 import logging
 
 from auth.actor import PLATFORM
-from commands.bulk import advance_operation, claim_operation
+from commands import bulk, fanout
+from commands.operation import Step, claim_operation, take_step
 from commands.transaction import Writer
 from graph.context import Services
 
 log = logging.getLogger("modplane.worker")
 
 POLL_SECONDS = 0.25
+STEPS: dict[str, Step] = {bulk.KIND: bulk.step, fanout.KIND: fanout.step}
 AFTER_FAULT_SECONDS = 1.0
 
 
@@ -23,7 +25,7 @@ async def run_worker(services: Services) -> None:
             if operation_id is None:
                 await asyncio.sleep(POLL_SECONDS)
                 continue
-            while await advance_operation(writer, operation_id):
+            while await take_step(writer, operation_id, STEPS):
                 pass
         except Exception:
             log.exception("worker goes on after a fault")

@@ -1,4 +1,4 @@
-"""Many modules for many organizations: an operation that a worker carries out, one organization per transaction.
+"""Many modules for many organizations: an operation that a worker carries out, one organization per step.
 
 The operation's position moves in the same transaction, so that a worker that dies repeats nothing and skips nothing.
 """
@@ -9,11 +9,11 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import select
 
 from commands.assigning import Assigning, Wanted, list_assigned, prepare, stamp
 from commands.request import Outcome, Request
-from commands.transaction import Scope, Transaction, Writer, platform_command
+from commands.transaction import Transaction, platform_command
 from events.facts import Fact, assignment_state
 from events.types import EventType
 from models.base import PLATFORM_ID
@@ -26,15 +26,6 @@ from rules.errors import IllegalTransition, InvalidInput, NotFound, Problem, Ref
 
 KIND = "BULK_ASSIGN_MODULES"
 MODULES_MAX, IDS_MAX, ERRORS_MAX = 100, 1_000, 1_000
-LEASE_SECONDS = 15
-
-CLAIM = text(
-    "UPDATE operations SET status = 'RUNNING', started_at = coalesce(started_at, now()),"
-    "  lease_until = now() + make_interval(secs => :lease)"
-    " WHERE (organization_id, id) = (SELECT organization_id, id FROM operations"
-    "  WHERE status IN ('PENDING','RUNNING') AND (lease_until IS NULL OR lease_until < now())"
-    "  ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id"
-)
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -94,31 +85,16 @@ async def _problems(tx: Transaction, request: BulkAssignModules) -> list[Problem
     return problems
 
 
-async def claim_operation(writer: Writer) -> UUID | None:
-    """Take the oldest operation that nobody works on, or whose worker has not been heard of."""
-    async with writer.transaction(Scope(PLATFORM_ID)) as tx:
-        claimed: UUID | None = await tx.session.scalar(CLAIM, {"lease": LEASE_SECONDS})
-    return claimed
-
-
-async def advance_operation(writer: Writer, operation_id: UUID) -> bool:
-    """Handle the next organization; whether there may be more. A fault rolls back both, its work and its position."""
-    async with writer.transaction(Scope(PLATFORM_ID)) as tx:
-        operation = await tx.session.get(OperationRow, (PLATFORM_ID, operation_id), with_for_update=True)
-        if operation is None or operation.status != "RUNNING":
-            return False
-        next_id = await _next_organization(tx, operation)
-        if next_id is None:
-            _finish(operation)
-            return False
-        problems = await _assign_all(tx, next_id, operation.request["modules"])
-        operation.done, operation.position = operation.done + 1, next_id
-        operation.lease_until = await tx.session.scalar(
-            select(func.now() + func.make_interval(0, 0, 0, 0, 0, 0, LEASE_SECONDS))
-        )
-        if problems:
-            shown = [_error(problem, next_id) for problem in problems]
-            operation.errors = [*operation.errors, *shown][:ERRORS_MAX]
+async def step(tx: Transaction, operation: OperationRow) -> bool:
+    """The next organization of an operation; whether there was one."""
+    next_id = await _next_organization(tx, operation)
+    if next_id is None:
+        return False
+    problems = await _assign_all(tx, next_id, operation.request["modules"])
+    operation.done, operation.position = operation.done + 1, next_id
+    if problems:
+        shown = [_error(problem, next_id) for problem in problems]
+        operation.errors = [*operation.errors, *shown][:ERRORS_MAX]
     return True
 
 
@@ -166,15 +142,6 @@ def _bulk_fact(organization_id: UUID, revision: int, assigning: Assigning) -> Fa
         },
         modules=tuple(codes),
     )
-
-
-def _finish(operation: OperationRow) -> None:
-    failed = len({error["organization_id"] for error in operation.errors})
-    operation.finished_at, operation.lease_until = datetime.now(UTC), None
-    if not failed:
-        operation.status = "SUCCEEDED"
-    else:
-        operation.status = "FAILED" if failed >= operation.done else "PARTIALLY_SUCCEEDED"
 
 
 def _error(problem: Problem, organization_id: UUID) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import func, select, text
+from sqlalchemy import and_, func, select, text
 
 from models.assignment import TenantModuleRow
 from models.module import ModuleRow
@@ -18,13 +18,13 @@ async def load_assignments_by_organizations(
     """Each organization's modules, by code."""
     statement = (
         select(TenantModuleRow)
+        # of a module that is deleted a row may be left until the worker has been there
+        .join(ModuleRow, and_(ModuleRow.module_id == TenantModuleRow.module_id, ModuleRow.deleted_at.is_(None)))
         .where(among(TenantModuleRow.organization_id, list(organization_ids)))
         .order_by(TenantModuleRow.module_id)
     )
     if not reader.actor.is_platform_admin:
-        statement = statement.join(ModuleRow, ModuleRow.module_id == TenantModuleRow.module_id).where(
-            ModuleRow.tier != "INTERNAL"
-        )
+        statement = statement.where(ModuleRow.tier != "INTERNAL")
     found: dict[UUID, list[TenantModuleRow]] = {organization_id: [] for organization_id in organization_ids}
     for row in await reader.session.scalars(statement):
         found[row.organization_id].append(row)

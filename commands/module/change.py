@@ -1,28 +1,22 @@
 """Changing what the registry says of a module, switching it on and off for everybody, and deleting it."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
-
-from sqlalchemy import select
 
 from commands.checks import LIST_MAX, check_text, checked_name
+from commands.fanout import Fanout, FanoutKind, fan_out
 from commands.request import Cascade, Change, Outcome, Request
 from commands.transaction import Transaction, registry_command
-from events.facts import assignment_fact, module_fact
+from events.facts import module_fact
 from events.types import EventType
-from models.assignment import TenantModuleRow
 from models.base import PLATFORM_ID
 from models.module import ModuleRow
 from queries.module import load_modules_by_codes, load_requirements_in_use
-from queries.reader import among
 from rules.dependency_graph import Edges, needed_first, transitive_dependencies, transitive_dependents
 from rules.errors import CoreModuleProtected, DependencyProblem, InvalidInput, NotFound, Problem, Refusal, refuse_if_any
 from rules.json_values import check_json
-
-AFFECTED_MAX = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -87,67 +81,22 @@ async def deactivate_module(tx: Transaction, request: ModuleRef) -> Outcome:
 
 async def _switch(tx: Transaction, rows: Sequence[ModuleRow], *, target: ModuleRow, is_active: bool) -> Outcome:
     """One event per module in the platform's stream, and one in the stream of each organization that has it."""
+    shows = {"module": target.module_id}
     changed = [row for row in rows if row.is_active != is_active]
     if not changed:
-        revision = await tx.current_revision(PLATFORM_ID)
-        return Outcome(revision=revision, shows={"module": target.module_id}, preview=target)
-    assignments = await locked_assignments(tx, [row.module_id for row in changed])
+        return Outcome(revision=await tx.current_revision(PLATFORM_ID), shows=shows)
     action, kind = ("ACTIVATE", EventType.ACTIVATED) if is_active else ("DEACTIVATE", EventType.DEACTIVATED)
-    counts: dict[UUID, int] = {PLATFORM_ID: len(changed)}
-    for row in assignments:
-        counts[row.organization_id] = counts.get(row.organization_id, 0) + 1
-    revisions = await tx.advance_many(counts)
-    changes: list[Change] = []
+    follows = "DEPENDENCY_OF" if is_active else "DEPENDENT_OF"
+    causes = {row.module_id: "REQUESTED" if row is target else follows for row in changed}
+    revisions = await tx.advance(PLATFORM_ID, len(changed))
     now = datetime.now(UTC)
-    for module, revision in zip(changed, revisions[PLATFORM_ID], strict=True):
+    for module, revision in zip(changed, revisions, strict=True):
         module.is_active, module.revision, module.updated_at = is_active, revision, now
         tx.record(module_fact(kind, module))
-        cause = "REQUESTED" if module is target else "DEPENDENCY_OF" if is_active else "DEPENDENT_OF"
-        changes.append(Change(action=action, module=module.module_id, cause=cause))
-    tiers = {module.module_id: module.tier for module in changed}
-    changes += _tell_tenants(tx, assignments, revisions, tiers, action=action, is_active=is_active)
-    revision = revisions[PLATFORM_ID][-1]
-    shows = {"module": target.module_id}
-    return Outcome(revision=revision, affected=tuple(changes[:AFFECTED_MAX]), shows=shows, preview=target)
-
-
-def _tell_tenants(
-    tx: Transaction,
-    assignments: Sequence[TenantModuleRow],
-    revisions: dict[UUID, list[int]],
-    tiers: dict[str, str],
-    *,
-    action: str,
-    is_active: bool,
-) -> list[Change]:
-    taken = {organization_id: iter(numbers) for organization_id, numbers in revisions.items()}
-    changes: list[Change] = []
-    for row in assignments:
-        row.revision = next(taken[row.organization_id])
-        fact = assignment_fact(
-            EventType.STATE_CHANGED,
-            row,
-            tier=tiers[row.module_id],
-            revision=row.revision,
-            is_assigned=True,
-            is_available=is_active,
-        )
-        tx.record(fact)
-        changes.append(
-            Change(action=action, module=row.module_id, cause="REQUESTED", organization_id=row.organization_id)
-        )
-    return changes
-
-
-async def locked_assignments(tx: Transaction, codes: Collection[str]) -> list[TenantModuleRow]:
-    """Every assignment of these modules, their organizations locked in the order of ids."""
-    wanted = among(TenantModuleRow.module_id, sorted(codes))
-    ids = sorted(set(await tx.session.scalars(select(TenantModuleRow.organization_id).where(wanted))))
-    await tx.lock_organizations(ids)
-    statement = select(TenantModuleRow).where(wanted)
-    return list(
-        await tx.session.scalars(statement.order_by(TenantModuleRow.organization_id, TenantModuleRow.module_id))
-    )
+    await tx.session.flush()
+    changes = [Change(action=action, module=code, cause=cause) for code, cause in causes.items()]
+    changes += await fan_out(tx, Fanout(kind=FanoutKind.SWITCHED, action=action, modules=causes))
+    return Outcome(revision=revisions[-1], affected=tuple(changes), shows=shows)
 
 
 async def existing_module(tx: Transaction, request: UpdateModule | ModuleRef) -> ModuleRow:

@@ -2,27 +2,19 @@
 
 from collections.abc import Sequence
 from datetime import UTC, datetime
-from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, func, select
 
-from commands.module.change import (
-    AFFECTED_MAX,
-    ModuleRef,
-    dependents_first,
-    existing_module,
-    load_rows,
-    locked_assignments,
-    refuse_core,
-)
+from commands.fanout import Fanout, FanoutKind, fan_out
+from commands.module.change import ModuleRef, dependents_first, existing_module, load_rows, refuse_core
 from commands.request import Change, Outcome
 from commands.transaction import Transaction, registry_command
-from events.facts import assignment_fact, module_fact
+from events.facts import module_fact
 from events.types import EventType
-from models.assignment import TenantModuleRow
 from models.base import PLATFORM_ID
 from models.industry import IndustryModuleRow
 from models.module import ModuleRow
+from queries.assignment import count_assignments_by_modules
 from queries.module import load_requirements_in_use
 from rules.errors import DependencyProblem, Refusal
 
@@ -35,50 +27,15 @@ async def delete_module(tx: Transaction, request: ModuleRef) -> Outcome:
     dependents = await load_rows(tx, codes)
     refuse_core([*dependents, row])
     doomed = [*dependents, row]  # dependents first, also inside each organization
-    order = {each.module_id: index for index, each in enumerate(doomed)}
-    assignments = await locked_assignments(tx, list(order))
     if request.cascade == "REFUSE":
-        in_templates = select(IndustryModuleRow.template_id).where(IndustryModuleRow.module_id == row.module_id)
-        templates = len((await tx.session.scalars(in_templates)).all())
-        _refuse_in_use(row, dependents, assignments, templates=templates)
-    assignments.sort(key=lambda each: (each.organization_id, order[each.module_id]))
-    counts: dict[UUID, int] = {PLATFORM_ID: len(doomed)}
-    for assignment in assignments:
-        counts[assignment.organization_id] = counts.get(assignment.organization_id, 0) + 1
-    revisions = await tx.advance_many(counts)
-    changes = _unassign(tx, assignments, revisions, {each.module_id: each for each in doomed}, target=row)
-    for assignment in assignments:
-        await tx.session.delete(assignment)
+        await _refuse_in_use(tx, row, dependents)
+    causes = {each.module_id: "REQUESTED" if each is row else "DEPENDENT_OF" for each in doomed}
+    revisions = await tx.advance(PLATFORM_ID, len(doomed))
+    changes = _tombstone(tx, doomed, revisions, target=row)
     await tx.session.execute(delete(IndustryModuleRow).where(IndustryModuleRow.module_id == row.module_id))
-    changes += _tombstone(tx, doomed, revisions[PLATFORM_ID], target=row)
-    revision = revisions[PLATFORM_ID][-1]
-    return Outcome(revision=revision, affected=tuple(changes[-AFFECTED_MAX:]), shows={})
-
-
-def _unassign(
-    tx: Transaction,
-    assignments: Sequence[TenantModuleRow],
-    revisions: dict[UUID, list[int]],
-    modules: dict[str, ModuleRow],
-    *,
-    target: ModuleRow,
-) -> list[Change]:
-    taken = {organization_id: iter(numbers) for organization_id, numbers in revisions.items()}
-    changes: list[Change] = []
-    for row in assignments:
-        fact = assignment_fact(
-            EventType.UNASSIGNED,
-            row,
-            tier=modules[row.module_id].tier,
-            revision=next(taken[row.organization_id]),
-            is_assigned=False,
-        )
-        tx.record(fact)
-        cause = "REQUESTED" if row.module_id == target.module_id else "DEPENDENT_OF"
-        changes.append(
-            Change(action="UNASSIGN", module=row.module_id, cause=cause, organization_id=row.organization_id)
-        )
-    return changes
+    await tx.session.flush()
+    taken = await fan_out(tx, Fanout(kind=FanoutKind.REMOVED, action="UNASSIGN", modules=causes))
+    return Outcome(revision=revisions[-1], affected=(*taken, *changes), shows={})
 
 
 def _tombstone(
@@ -98,18 +55,14 @@ def _tombstone(
     return changes
 
 
-def _refuse_in_use(
-    row: ModuleRow,
-    dependents: Sequence[ModuleRow],
-    assignments: Sequence[TenantModuleRow],
-    *,
-    templates: int,
-) -> None:
-    users = len({each.organization_id for each in assignments if each.module_id == row.module_id})
+async def _refuse_in_use(tx: Transaction, row: ModuleRow, dependents: Sequence[ModuleRow]) -> None:
+    users = await count_assignments_by_modules(tx, [row.module_id])
+    in_templates = select(func.count()).select_from(IndustryModuleRow)
+    templates = await tx.session.scalar(in_templates.where(IndustryModuleRow.module_id == row.module_id))
     codes = tuple(each.module_id for each in dependents)
     reasons = []
-    if users:
-        reasons.append(f"{users} organizations have it")
+    if users[row.module_id]:
+        reasons.append(f"{users[row.module_id]} organizations have it")
     if templates:
         reasons.append(f"{templates} industries list it")
     if codes:

@@ -3,22 +3,20 @@
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from typing import Any
-from uuid import UUID
 
-from sqlalchemy import insert, select
+from sqlalchemy import select
 
+from commands.fanout import Fanout, FanoutKind, fan_out, is_under_way
 from commands.request import Change, Outcome, Request
 from commands.transaction import Transaction, registry_command
-from events.facts import assignment_fact, module_fact, version_state
+from events.facts import module_fact, version_state
 from events.types import EventType
-from models.assignment import TenantModuleRow
 from models.base import PLATFORM_ID
 from models.module import ModuleRow, ModuleVersionRow
-from models.organization import OrganizationRow
 from queries.module import load_catalog, load_versions
 from rules.config_schema import check_merged
 from rules.dependency_resolution import Release
-from rules.errors import AlreadyExists, InvalidInput, InvalidManifest, Problem, Refusal, refuse_if_any
+from rules.errors import AlreadyExists, InvalidInput, InvalidManifest, Locked, Problem, Refusal, refuse_if_any
 from rules.json_values import content_hash
 from rules.manifest import Manifest, read_manifest
 from rules.plans import LOWEST_PLAN
@@ -26,7 +24,6 @@ from rules.release_check import check_release
 from rules.version_range import latest_of
 
 MANIFEST = ("input", "manifest")
-BATCH = 1_000
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -75,7 +72,8 @@ async def register_module(tx: Transaction, request: RegisterModule) -> Outcome:
     tx.record(module_fact(EventType.REGISTERED, row, version=version_state(version)))
     changes: list[Change] = []
     if row.tier == "CORE" and becomes_available:
-        changes = await _assign_everywhere(tx, row)
+        given = Fanout(kind=FanoutKind.GIVEN, action="ASSIGN", modules={row.module_id: "CORE"})
+        changes = await fan_out(tx, given)
     return Outcome(revision=revision, affected=tuple(changes), shows=shows)
 
 
@@ -89,6 +87,9 @@ async def _read(tx: Transaction, request: RegisterModule, manifest: Manifest) ->
         if is_there and given is not None and given != stored:
             message = f"{manifest.code} has the {field_name} {stored}; a new version can't change it"
             raise Refusal(InvalidInput(message=message, path=("input", field_name)))
+    if known is not None and not is_there and await is_under_way(tx, manifest.code):
+        message = f"{manifest.code} is still being taken from its organizations; try again in a moment"
+        raise Refusal(Locked(message=message, path=MANIFEST))
     declared = "CORE" if manifest.is_core else "INTERNAL" if manifest.is_internal else "OPTIONAL"
     tier, visibility = request.tier or declared, request.visibility or "PUBLIC"
     if known is not None and is_there:
@@ -166,51 +167,4 @@ def _version_row(manifest: Manifest, revision: int) -> ModuleVersionRow:
         required_plan=manifest.subscription_tier,
         revision=revision,
         published_at=datetime.now(UTC),
-    )
-
-
-async def _assign_everywhere(tx: Transaction, module: ModuleRow) -> list[Change]:
-    """A new CORE module is everybody's: one row and one event for each organization, in batches."""
-    ids = list(
-        await tx.session.scalars(select(OrganizationRow.organization_id).order_by(OrganizationRow.organization_id))
-    )
-    await tx.lock_organizations(ids)
-    revisions = await tx.advance_many(dict.fromkeys(ids, 1)) if ids else {}
-    rows = [_core_row(tx, module, organization_id, revisions[organization_id][0]) for organization_id in ids]
-    columns = [column.key for column in TenantModuleRow.__table__.columns]
-    for start in range(0, len(rows), BATCH):
-        values = [{key: getattr(row, key) for key in columns} for row in rows[start : start + BATCH]]
-        await tx.session.execute(insert(TenantModuleRow), values)
-    tx.record(
-        *(
-            assignment_fact(EventType.ASSIGNED, row, tier="CORE", revision=row.revision, is_assigned=True)
-            for row in rows
-        )
-    )
-    return [
-        Change(action="ASSIGN", module=module.module_id, cause="CORE", organization_id=organization_id)
-        for organization_id in ids[:BATCH]
-    ]
-
-
-def _core_row(tx: Transaction, module: ModuleRow, organization_id: UUID, revision: int) -> TenantModuleRow:
-    now = datetime.now(UTC)
-    return TenantModuleRow(
-        organization_id=organization_id,
-        module_id=module.module_id,
-        version=module.version,
-        state="ACTIVE",
-        is_required=False,
-        is_requested=True,
-        industry_code=None,
-        industry_config={},
-        configuration={},
-        config_sources={},
-        config_revision=revision,
-        enabled_features=[],
-        disabled_features=[],
-        revision=revision,
-        assigned_at=now,
-        assigned_by=tx.actor.subject,
-        updated_at=now,
     )

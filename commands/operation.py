@@ -1,0 +1,55 @@
+"""Carrying out operations: claim one, take its steps, finish it. Each step is a transaction with its work in it."""
+
+from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime
+from uuid import UUID
+
+from sqlalchemy import text
+
+from commands.transaction import Scope, Transaction, Writer
+from models.base import PLATFORM_ID
+from models.operation import OperationRow
+
+LEASE_SECONDS = 15
+
+CLAIM = text(
+    "UPDATE operations SET status = 'RUNNING', started_at = coalesce(started_at, now()),"
+    "  lease_until = now() + make_interval(secs => :lease)"
+    " WHERE (organization_id, id) = (SELECT organization_id, id FROM operations"
+    "  WHERE status IN ('PENDING','RUNNING') AND (lease_until IS NULL OR lease_until < now())"
+    "  ORDER BY created_at LIMIT 1 FOR UPDATE SKIP LOCKED) RETURNING id"
+)
+RENEW = text("SELECT now() + make_interval(secs => :lease)")
+
+Step = Callable[[Transaction, OperationRow], Awaitable[bool]]
+"""Does the next piece of work and moves the operation's position; False when there is no more."""
+
+
+async def claim_operation(writer: Writer) -> UUID | None:
+    """Take the oldest operation that nobody works on, or whose worker has not been heard of."""
+    async with writer.transaction(Scope(PLATFORM_ID)) as tx:
+        claimed: UUID | None = await tx.session.scalar(CLAIM, {"lease": LEASE_SECONDS})
+    return claimed
+
+
+async def take_step(writer: Writer, operation_id: UUID, steps: dict[str, Step]) -> bool:
+    """One step; whether there may be more. A fault rolls back both, the work and the position."""
+    async with writer.transaction(Scope(PLATFORM_ID)) as tx:
+        operation = await tx.session.get(OperationRow, (PLATFORM_ID, operation_id), with_for_update=True)
+        if operation is None or operation.status != "RUNNING":
+            return False
+        has_more = await steps[operation.kind](tx, operation)
+        if has_more:
+            operation.lease_until = await tx.session.scalar(RENEW, {"lease": LEASE_SECONDS})
+        else:
+            _finish(operation)
+    return has_more
+
+
+def _finish(operation: OperationRow) -> None:
+    failed = len({error["organization_id"] for error in operation.errors})
+    operation.finished_at, operation.lease_until = datetime.now(UTC), None
+    if not failed:
+        operation.status = "SUCCEEDED"
+    else:
+        operation.status = "FAILED" if failed >= operation.done else "PARTIALLY_SUCCEEDED"
