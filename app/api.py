@@ -10,6 +10,8 @@ from starlette.routing import Route, WebSocketRoute
 from app.transport.http import graphql_endpoint
 from auth.actor import ANONYMOUS, Actor
 from auth.tokens import InvalidToken, TokenVerifier
+from events.contract import body_schema
+from events.envelope import BY_CLOUD_EVENT_TYPE
 from graph.context import RequestContext, Services
 from graph.masking import ApiError
 from graph.schema import LIMITS, schema
@@ -40,6 +42,13 @@ def create_app(services: Services, verifier: TokenVerifier) -> FastAPI:
     @app.get("/schemas/manifest/v1.json", include_in_schema=False)
     async def manifest_schema() -> Response:
         return Response(orjson.dumps(MANIFEST_SCHEMA), media_type="application/schema+json")
+
+    @app.get("/schemas/events/{name}.json", include_in_schema=False)
+    async def event_schema(name: str) -> Response:
+        kind = BY_CLOUD_EVENT_TYPE.get(name)
+        if kind is None:
+            return Response(b'{"detail": "no such event type"}', status_code=404, media_type=JSON)
+        return Response(orjson.dumps(body_schema(kind)), media_type="application/schema+json")
 
     return app
 

@@ -48,6 +48,7 @@ def serve(
 ) -> None:
     """Some roles on servers that are there. Example: modplane serve --roles api"""
     from app.dev import PortTaken, run_serve
+    from app.migrate import UnsafeRole
     from app.serve import ROLES
 
     wanted = tuple(dict.fromkeys(role.strip() for role in roles.split(",") if role.strip()))
@@ -56,7 +57,7 @@ def serve(
         raise _fail(f"no role {', '.join(unknown) or '(none given)'}; there are {', '.join(ROLES)}")
     try:
         code = run_serve(Settings(), wanted)
-    except (PortTaken, ValueError) as error:
+    except (PortTaken, UnsafeRole, ValueError) as error:
         raise _fail(str(error)) from None
     raise typer.Exit(code=code)
 
@@ -123,6 +124,26 @@ def schema(
         typer.echo(sdl, nl=False)
     elif (ROOT / "schema.graphql").read_text() != sdl:
         raise _fail("schema.graphql is not what the code says: run 'make schema' and review the difference")
+
+
+@cli.command()
+def asyncapi(
+    schemas: Annotated[Path | None, typer.Option(help="Write the JSON Schema of each event type here.")] = None,
+) -> None:
+    """Print the AsyncAPI document of the events. Example: modplane asyncapi > asyncapi.json"""
+    import json
+    from importlib.metadata import version
+
+    from events.contract import asyncapi as document
+    from events.contract import body_schema
+    from events.types import EventType
+
+    if schemas is None:
+        typer.echo(json.dumps(document(version("modplane")), indent=2))
+        return
+    for kind in EventType:
+        text = json.dumps(body_schema(kind), indent=2) + "\n"
+        (schemas / f"{kind.cloud_event_type}.json").write_text(text)
 
 
 @cli.command()

@@ -119,9 +119,13 @@ SELECT r.rolname FROM pg_roles r WHERE r.rolname = session_user AND (r.rolsuper 
 """
 
 
+class UnsafeRole(Exception):
+    """The login is one that row-level security does not hold for; the text names it."""
+
+
 async def refuse_unsafe_role(engine: AsyncEngine) -> None:
     """Row-level security does not hold for a superuser, for BYPASSRLS or for an owner: do not serve as one."""
     async with engine.connect() as connection:
         role = (await connection.exec_driver_sql(UNSAFE)).scalar()
     if role is not None:
-        raise RuntimeError(f"the role {role} can pass row-level security; the API must not connect as it")
+        raise UnsafeRole(f"the role {role} can pass row-level security; the API must not connect as it")

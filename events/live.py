@@ -103,8 +103,8 @@ class LiveStream:
             fetch_max_wait_ms=100,
             max_poll_records=500,
         )
-        await asyncio.wait_for(consumer.start(), 10)
         try:
+            await asyncio.wait_for(consumer.start(), 10)
             consumer.assign(partitions)
             await asyncio.wait_for(consumer.seek_to_end(), 10)
             # what was said between the last tail and this one is in the log

@@ -68,8 +68,8 @@ class Reactions:
             session_timeout_ms=10_000,
             max_poll_records=500,
         )
-        await asyncio.wait_for(consumer.start(), 15)
         try:
+            await asyncio.wait_for(consumer.start(), 15)
             while True:
                 batches = await consumer.getmany(timeout_ms=500)
                 for records in batches.values():
@@ -107,8 +107,7 @@ class Reactions:
                 "times": [event.occurred_at for event in events],
             }
             new = set(await connection.scalars(REMEMBER, parameters)) if events else set()
-        fresh = [event for event in events if event.id in new]
-        self.applied += len(fresh)
+        self.applied += len(new)
         await self._react(events)
 
     async def _react(self, events: Sequence[Event]) -> None:
