@@ -45,6 +45,7 @@ POLICY: dict[str, frozenset[Role]] = {
     "Mutation.setOrganizationConfig": ADMINS,
     "Mutation.setCompanyConfig": COMPANY_WRITERS,
     "Subscription.moduleEvents": EVERYBODY,
+    "Subscription.effectiveConfigChanged": EVERYBODY,
     "Subscription.operationProgress": PLATFORM_ONLY,
 }
 

@@ -4,9 +4,11 @@ from typing import Literal
 
 import strawberry
 from graphql import GraphQLError
+from strawberry.federation.schema import FederationAny
 from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
+from graph.context import Info
 from graph.documents import document_cache
 from graph.limits import Limits
 from graph.masking import MaskErrors
@@ -17,11 +19,13 @@ from graph.types.module import Module
 from graph.types.organization import Company, Organization
 from resolvers.assignment import AssignmentMutations, OperationQueries
 from resolvers.config import ConfigMutations, ConfigQueries
+from resolvers.entity import resolve_entity
 from resolvers.event import EventQueries
 from resolvers.industry import IndustryMutations, IndustryQueries
 from resolvers.manifest import ManifestQueries
 from resolvers.module import ModuleMutations, ModuleQueries
 from resolvers.organization import OrganizationMutations, OrganizationQueries
+from subscriptions.config import ConfigSubscriptions
 from subscriptions.event import EventSubscriptions
 from subscriptions.operation import OperationSubscriptions
 
@@ -41,7 +45,7 @@ Mutation = merge_types(
     "Mutation",
     (ModuleMutations, IndustryMutations, OrganizationMutations, AssignmentMutations, ConfigMutations),
 )
-Subscription = merge_types("Subscription", (EventSubscriptions, OperationSubscriptions))
+Subscription = merge_types("Subscription", (EventSubscriptions, ConfigSubscriptions, OperationSubscriptions))
 
 # Above 2.9 the composers that everybody may use refuse the schema: docs/decisions/0003-federation-2.9.md
 FEDERATION_VERSION: Literal["2.9"] = "2.9"
@@ -49,6 +53,10 @@ LIMITS = Limits()
 
 
 class _Schema(strawberry.federation.Schema):
+    def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[FederationAny]:
+        """Strawberry's own takes what it can't read for a fault of ours, and fails the whole list for it."""
+        return [resolve_entity(info, each) for each in representations]
+
     def process_errors(self, errors: list[GraphQLError], execution_context: ExecutionContext | None = None) -> None:
         """Faults are logged where they are masked; what a client did wrong is the client's to read."""
 
