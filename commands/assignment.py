@@ -1,10 +1,20 @@
 """Giving modules to an organization and taking them away."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 
-from commands.assigning import Wanted, assigned_facts, list_assigned, prepare, stamp
+from commands.assigning import (
+    Wanted,
+    activate_rows,
+    activated_facts,
+    activation,
+    activation_problems,
+    assigned_facts,
+    installed_requirements,
+    list_assigned,
+    prepare,
+)
 from commands.request import Cascade, Change, Outcome, TenantRequest
 from commands.templating import apply_template
 from commands.transaction import Transaction, tenant_command
@@ -23,8 +33,11 @@ from rules.errors import (
     InvalidInput,
     NotFound,
     Refusal,
+    refuse_if_any,
 )
-from rules.json_values import check_json
+from rules.json_values import canonical_json, check_json
+
+MODULE = ("input", "module")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -67,36 +80,55 @@ async def assign_module(tx: Transaction, request: AssignModule) -> Outcome:
         message = f"module {request.module!r} is switched off for the whole platform"
         raise Refusal(IllegalTransition(message=message, path=("input", "module")))
     if known is not None:
-        return await _assign_again(tx, request, known, tier=module.tier)
-    wanted = Wanted(request.module, request.version, request.config or {})
-    assigning = await prepare(tx, organization, [wanted], assigned=assigned, activate=request.activate)
-    revisions = await tx.advance(organization.organization_id, len(assigning.rows))
-    stamp(assigning.rows, revisions)
+        _refuse_update(request, known)
+        return await _assign_again(tx, organization, known, assigned=assigned, activate=request.activate)
+    config_path = ("input", "config")
+    wanted = Wanted(request.module, request.version, request.config or {}, config_path=config_path)
+    assigning = await prepare(tx, organization, [wanted], assigned=assigned, activate=request.activate, at=MODULE)
+    revisions = await tx.advance(organization.organization_id, len(assigning.written))
+    assigning.number(revisions)
     tx.session.add_all(assigning.rows)
+    tx.record(*activated_facts(assigning.woken, assigning.catalog))
     tx.record(*assigned_facts(assigning.rows, assigning.catalog))
-    return _outcome(organization, revisions[-1], assigning.rows, assigning.changes)
+    return _outcome(organization, revisions[-1], assigning.written, assigning.changes)
 
 
-async def _assign_again(tx: Transaction, request: AssignModule, row: TenantModuleRow, *, tier: str) -> Outcome:
-    """Only what a repeated assignment may change: asked for by name now, or switched on now."""
+def _refuse_update(request: AssignModule, row: TenantModuleRow) -> None:
     if request.version not in (None, row.version):
         message = f"version {row.version} is assigned; another version is an update, not an assignment"
         raise Refusal(AlreadyExists(message=message, path=("input", "version")))
-    if request.config is not None and request.config != row.configuration:
+    if request.config is not None and canonical_json(request.config) != canonical_json(row.configuration):
         message = "the module is assigned already; change its configuration with setOrganizationConfig"
         raise Refusal(AlreadyExists(message=message, path=("input", "config")))
-    activates = request.activate and row.state == "INSTALLED"
+
+
+async def _assign_again(
+    tx: Transaction,
+    organization: OrganizationRow,
+    row: TenantModuleRow,
+    *,
+    assigned: Mapping[str, TenantModuleRow],
+    activate: bool,
+) -> Outcome:
+    """Only what a repeated assignment may change: asked for by name now, or switched on now with what it requires."""
+    activates = activate and row.state == "INSTALLED"
     if row.is_requested and not activates:
-        revision = await tx.current_revision(row.organization_id)
-        return Outcome(revision=revision, shows=_shows(row.organization_id, [row]), preview=[row])
-    (revision,) = await tx.advance(row.organization_id)
-    row.is_requested, row.revision, row.updated_at = True, revision, datetime.now(UTC)
+        return _outcome(organization, await tx.current_revision(row.organization_id), [row], [])
+    catalog = await load_catalog(tx)
+    rows = [*installed_requirements(catalog, assigned, [row]), row] if activates else [row]
     if activates:
-        row.state = "ACTIVE"
-    tx.record(assignment_fact(EventType.STATE_CHANGED, row, tier=tier, revision=revision, is_assigned=True))
-    action = "ACTIVATE" if activates else "UPDATE"
-    change = Change(action=action, module=row.module_id, cause="REQUESTED", organization_id=row.organization_id)
-    return Outcome(revision=revision, affected=(change,), shows=_shows(row.organization_id, [row]), preview=[row])
+        refuse_if_any(await activation_problems(tx, organization, rows, at=MODULE))
+        activate_rows(rows)
+    revisions = await tx.advance(row.organization_id, len(rows))
+    for each, revision in zip(rows, revisions, strict=True):
+        each.revision, each.updated_at = revision, datetime.now(UTC)
+    row.is_requested = True
+    tx.record(*activated_facts(rows, catalog))
+    change = Change(action="UPDATE", module=row.module_id, cause="REQUESTED", organization_id=row.organization_id)
+    if activates:
+        change = activation(row, "REQUESTED")
+    changes = [*(activation(each, "DEPENDENCY_OF") for each in rows[:-1]), change]
+    return _outcome(organization, revisions[-1], rows, changes)
 
 
 @tenant_command

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from sqlalchemy import select
 
-from commands.assigning import Assigning, Wanted, list_assigned, prepare, stamp
+from commands.assigning import Assigning, Wanted, list_assigned, prepare
 from commands.request import Outcome, Request
 from commands.transaction import Transaction, platform_command
 from events.facts import Fact, assignment_state
@@ -120,24 +120,25 @@ async def _assign_all(tx: Transaction, organization_id: UUID, modules: Sequence[
         wanted = [Wanted(code) for code in modules if code not in assigned]
         if not wanted:
             return ()
-        assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True)
+        at = ("input", "modules")
+        assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True, at=at)
     except Refusal as refusal:
         return refusal.problems
     (revision,) = await tx.advance(organization_id)
-    stamp(assigning.rows, [revision] * len(assigning.rows))
+    assigning.number([revision] * len(assigning.written))
     tx.session.add_all(assigning.rows)
     tx.record(_bulk_fact(organization_id, revision, assigning))
     return ()
 
 
 def _bulk_fact(organization_id: UUID, revision: int, assigning: Assigning) -> Fact:
-    codes = [row.module_id for row in assigning.rows]
+    codes = [row.module_id for row in assigning.written]
     return Fact(
         type=EventType.BULK_ASSIGNED,
         organization_id=organization_id,
         revision=revision,
         payload={
-            "assignments": [assignment_state(row, assigning.catalog[row.module_id].tier) for row in assigning.rows],
+            "assignments": [assignment_state(row, assigning.catalog[row.module_id].tier) for row in assigning.written],
             "modules": codes,
         },
         modules=tuple(codes),

@@ -1,13 +1,12 @@
 """Writing a module's configuration: tier 2 by the organization, tier 3 by a company."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import select
-
+from commands.assigning import company_problems
 from commands.checks import TEXT_MAX
 from commands.request import Outcome, TenantRequest
 from commands.transaction import Transaction, tenant_command
@@ -68,8 +67,10 @@ async def set_organization_config(tx: Transaction, request: SetOrganizationConfi
     after = _written(row.configuration, request)
     below = merge_config(target.version.default_config, row.industry_config)
     problems = _schema_problems(target.version, below, after, layer="ORGANIZATION")
-    if not problems:
-        problems = await _company_problems(tx, target, merge_config(below, after))
+    schema = target.version.config_schema
+    if not problems and schema is not None:
+        broken = await company_problems(tx, row, schema, merge_config(below, after))
+        problems = [problem.at(*VALUE) for problem in broken]
     refuse_if_any(problems)
     shows = {"organization_id": str(row.organization_id), "module": row.module_id}
     if _is_same(after, row.configuration):
@@ -186,24 +187,6 @@ def _schema_problems(
     if not found:
         found = check_merged(version.config_schema, merge_config(below, after))
     return [problem.at(*VALUE) for problem in found]
-
-
-async def _company_problems(tx: Transaction, target: _Target, merged: Mapping[str, Any]) -> list[Problem]:
-    """A change of tier 2 may break what a company has put on top of it: say which company."""
-    schema = target.version.config_schema
-    if schema is None:
-        return []
-    statement = select(CompanyModuleRow).where(
-        CompanyModuleRow.organization_id == target.row.organization_id,
-        CompanyModuleRow.module_id == target.row.module_id,
-    )
-    problems: list[Problem] = []
-    for row in await tx.session.scalars(statement):
-        for found in check_merged(schema, merge_config(merged, row.configuration)):
-            message = f"with what company {row.company_id} sets: {found.message}"
-            problem = replace(found, message=message, company_id=str(row.company_id), layer="COMPANY")
-            problems.append(problem.at(*VALUE))
-    return problems[:100]
 
 
 def _sources(

@@ -69,7 +69,7 @@ async def _assign_core(tx: Transaction, organization: OrganizationRow) -> Assign
     catalog = await load_catalog(tx)
     core = [code for code, module in catalog.items() if module.tier == "CORE" and module.is_active]
     wanted = [Wanted(code, cause="CORE") for code in core]
-    assigning = await prepare(tx, organization, wanted, assigned={}, activate=True, catalog=catalog)
+    assigning = await prepare(tx, organization, wanted, assigned={}, activate=True, at=("input",), catalog=catalog)
     tx.session.add_all(assigning.rows)
     await tx.session.flush()
     return assigning

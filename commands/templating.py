@@ -1,10 +1,10 @@
 """Putting an industry's template on an organization: shared by signing up and by applying one later."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from commands.assigning import Wanted, list_assigned, prepare, stamp
+from commands.assigning import Assigning, Wanted, company_problems, list_assigned, prepare
 from commands.request import Change
 from commands.transaction import Transaction
 from events.facts import Fact, assignment_state, organization_state
@@ -13,8 +13,13 @@ from models.assignment import TenantModuleRow
 from models.industry import IndustryModuleRow
 from models.organization import OrganizationRow
 from queries.industry import load_industries_by_codes, load_industry_modules
-from rules.dependency_resolution import Catalog
-from rules.errors import NotFound, Refusal
+from queries.module import load_versions
+from rules.config_merge import merge_config
+from rules.config_schema import check_layer, check_merged
+from rules.errors import NotFound, Problem, Refusal, refuse_if_any
+from rules.json_values import canonical_json
+
+INDUSTRY = ("input", "industryCode")
 
 
 @dataclass
@@ -25,18 +30,19 @@ class TemplateApplied:
     industry_code: str
     is_change: bool
     rows: Sequence[TenantModuleRow]  # the template's, by code, those that were there before included
-    new: Sequence[TenantModuleRow]
+    assigning: Assigning
     touched: Sequence[TenantModuleRow]
     changes: Sequence[Change]
-    catalog: Catalog
 
     def fact(self, revision: int) -> Fact:
         """Number the rows and say what happened."""
-        stamp(self.new, [revision] * len(self.new))
+        self.assigning.number([revision] * len(self.assigning.written))
         for row in self.touched:
             row.revision = row.config_revision = revision
         self.organization.revision = revision
-        written = [*self.new, *self.touched]
+        # a row may be both, woken and touched
+        written = {row.module_id: row for row in [*self.assigning.written, *self.touched]}.values()
+        catalog = self.assigning.catalog
         return Fact(
             type=EventType.INDUSTRY_APPLIED,
             organization_id=self.organization.organization_id,
@@ -44,7 +50,7 @@ class TemplateApplied:
             payload={
                 "industry": self.industry_code,
                 "organization": organization_state(self.organization),
-                "assignments": [assignment_state(row, self.catalog[row.module_id].tier) for row in written],
+                "assignments": [assignment_state(row, catalog[row.module_id].tier) for row in written],
                 "modules": [row.module_id for row in written],
             },
             modules=tuple(row.module_id for row in written),
@@ -59,23 +65,25 @@ async def apply_template(tx: Transaction, organization: OrganizationRow, industr
     template = (await load_industry_modules(tx, [industry_code]))[industry_code]
     assigned = await list_assigned(tx, organization)
     wanted = [_from_template(item, industry_code) for item in template if item.module_id not in assigned]
-    assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True)
+    assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True, at=INDUSTRY)
     touched = [row for item in template if (row := _rebased(item, assigned, industry_code)) is not None]
+    refuse_if_any(await _rebase_problems(tx, touched))
     tx.session.add_all(assigning.rows)
     is_same = organization.industry_code == industry_code and organization.industry_name == industry.industry_name
-    organization.industry_code, organization.industry_name = industry_code, industry.industry_name
-    organization.updated_at = datetime.now(UTC)
+    is_change = bool(assigning.written or touched or not is_same)
+    if is_change:
+        organization.industry_code, organization.industry_name = industry_code, industry.industry_name
+        organization.updated_at = datetime.now(UTC)
     codes = {item.module_id for item in template}
     rows = [row for code, row in assigned.items() if code in codes] + list(assigning.rows)
     return TemplateApplied(
         organization=organization,
         industry_code=industry_code,
-        is_change=bool(assigning.rows or touched or not is_same),
+        is_change=is_change,
         rows=sorted(rows, key=lambda row: row.module_id),
-        new=assigning.rows,
+        assigning=assigning,
         touched=touched,
         changes=[*assigning.changes, *map(_update, touched)],
-        catalog=assigning.catalog,
     )
 
 
@@ -96,15 +104,30 @@ def _rebased(
     row = assigned.get(item.module_id)
     if row is None:
         return None
-    if (row.industry_code, row.industry_config, row.is_required) == (
-        industry_code,
-        item.default_config,
-        item.is_required,
-    ):
+    is_same = (row.industry_code, row.is_required) == (industry_code, item.is_required)
+    if is_same and canonical_json(row.industry_config) == canonical_json(item.default_config):
         return None
     row.industry_code, row.industry_config = industry_code, item.default_config
     row.is_required, row.is_requested, row.updated_at = item.is_required, True, datetime.now(UTC)
     return row
+
+
+async def _rebase_problems(tx: Transaction, rows: Sequence[TenantModuleRow]) -> list[Problem]:
+    """The template's layer must fit below what the organization and its companies have put on top of it."""
+    versions = await load_versions(tx, {(row.module_id, row.version) for row in rows}) if rows else {}
+    problems: list[Problem] = []
+    for row in rows:
+        version = versions[row.module_id, row.version]
+        schema = version.config_schema
+        if schema is None:
+            continue
+        merged = merge_config(version.default_config, row.industry_config, row.configuration)
+        found = check_layer(schema, row.industry_config, "INDUSTRY")
+        # what is only installed may be incomplete
+        if not found and row.state != "INSTALLED":
+            found = check_merged(schema, merged) or await company_problems(tx, row, schema, merged)
+        problems += [replace(each, message=f"{row.module_id}: {each.message}", path=INDUSTRY) for each in found]
+    return problems
 
 
 def _update(row: TenantModuleRow) -> Change:

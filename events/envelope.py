@@ -12,6 +12,8 @@ from events.types import TOPIC_PREFIX, EventType
 
 Headers = Sequence[tuple[str, bytes]]
 EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+LATEST = datetime(2100, 1, 1, tzinfo=UTC)
+REV_MAX = 2**63 - 1
 SCHEMA_BASE = "https://modplane.dev/schemas/events"
 BY_CLOUD_EVENT_TYPE = {kind.cloud_event_type: kind for kind in EventType}
 
@@ -103,15 +105,19 @@ def announcement_of(headers: Headers) -> Announcement:
     """Read the headers of a record. Raises MalformedEvent for a record that anybody may have put on the topic."""
     found = dict(headers)
     try:
-        return Announcement(
+        announced = Announcement(
             id=UUID(found["ce_id"].decode()),
             organization_id=UUID(found["ce_organizationid"].decode()),
             rev=int(found["ce_rev"]),
             type=found["ce_type"].decode(),
             occurred_at=datetime.fromisoformat(found["ce_time"].decode()),
         )
-    except (KeyError, ValueError, UnicodeError, AttributeError) as error:
+        # also refuses a time without a zone, which can't be compared with the others
+        if not (1 <= announced.rev <= REV_MAX and EPOCH <= announced.occurred_at <= LATEST):
+            raise ValueError("ce_rev or ce_time is out of range")
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise MalformedEvent(f"not a Modplane event: {error!r}") from error
+    return announced
 
 
 @dataclass(frozen=True)
@@ -153,9 +159,27 @@ def event_of_record(headers: Headers, value: bytes | None) -> Event:
     """Raises MalformedEvent: foreign records, truncated bodies and versions of the future end here."""
     announced = announcement_of(headers)
     try:
-        return _event_of(announced, orjson.loads(value or b""))
-    except (orjson.JSONDecodeError, KeyError, ValueError, TypeError, AttributeError) as error:
-        raise MalformedEvent(f"event {announced.id} of type {announced.type}: {error!r}") from error
+        body = orjson.loads(value or b"")
+        _check_body(body)
+        return _event_of(announced, body)
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise MalformedEvent(f"event {announced.id} of type {announced.type[:100]!r}: {error!r}") from error
+
+
+def _check_body(body: dict[str, Any]) -> None:
+    """What readers rely on. Raises ValueError, or whatever a body of another shape does."""
+    payload = body["payload"]
+    assignments = [payload.get("assignment") or {}, *(payload.get("assignments") or [])]
+    is_sound = (
+        isinstance(payload, dict)
+        and isinstance(body["module_id"], str | None)
+        and isinstance(body["user_id"], str)
+        and isinstance(payload.get("company_id"), str | None)
+        and all(isinstance(code, str) for code in payload.get("modules") or [])
+        and all(isinstance(assignment, dict) for assignment in assignments)
+    )
+    if not is_sound:
+        raise ValueError("the body is not shaped as an event's")
 
 
 def _event_of(announced: Announcement, body: dict[str, Any]) -> Event:
@@ -167,9 +191,19 @@ def _event_of(announced: Announcement, body: dict[str, Any]) -> Event:
         organization_id=announced.organization_id,
         rev=announced.rev,
         module=module,
-        modules=tuple(payload.get("modules") or ([module] if module else [])),
+        modules=_modules_of(payload, module),
         company_id=UUID(company_id) if company_id else None,
         actor=body["user_id"],
         occurred_at=announced.occurred_at,
         payload=payload,
     )
+
+
+def _modules_of(payload: dict[str, Any], module: str | None) -> tuple[str, ...]:
+    """Every module that an event is about: the one it names, those it lists, or those of an industry's template."""
+    if module:
+        return (module,)
+    industry = payload.get("industry")
+    if isinstance(industry, dict):
+        return tuple(item["module"] for item in industry["modules"])
+    return tuple(payload.get("modules") or ())

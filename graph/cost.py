@@ -27,6 +27,7 @@ from graphql import (
 )
 
 from graph.limits import ENTITIES_ARGUMENT, fragment_order
+from queries.page import PAGE_MAX
 
 PAGE_ARGUMENTS = ("first", "last")
 # A page's edges and nodes are what `first` has counted already.
@@ -139,8 +140,8 @@ def _page_size(value: ValueNode, *, counting: Counting) -> int | None:
         size = counting.variables.get(value.name.value)
     elif isinstance(value, IntValueNode):
         size = int(value.value)
-    # Negative sizes are the resolver's to refuse; here they must not buy anything back.
-    return max(size, 1) if isinstance(size, int) else None
+    # Sizes that no page has are the resolver's to refuse, before it reads; a negative one must not buy anything back.
+    return min(max(size, 1), PAGE_MAX) if isinstance(size, int) else None
 
 
 def _list_size(value: ValueNode, *, counting: Counting) -> int:

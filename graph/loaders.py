@@ -24,11 +24,13 @@ from queries.effective_config import ConfigKey, ConfigLayers
 from queries.organization import OrganizationRecord
 from queries.page import Page, PageRequest
 from queries.reader import Reader, open_reader
+from rules.dependency_graph import reverse
 from rules.manifest import Requirement
 
 K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
-BATCH_MAX = 1_000
+# As many as a document may answer with (limits.cost): splitting a batch sooner would make statements depend on numbers.
+BATCH_MAX = 10_000
 
 Requirements = Mapping[str, tuple[Requirement, ...]]
 
@@ -42,6 +44,7 @@ class Loaders:
             module_queries.load_version_pages
         )
         self.requirements: DataLoader[None, Requirements] = self._whole(module_queries.load_requirements)
+        self.dependents: DataLoader[None, Mapping[str, list[str]]] = DataLoader(load_fn=self._load_dependents)
         self.industry: DataLoader[str, IndustryRow | None] = self._by_key(industry_queries.load_industries_by_codes)
         self.industry_modules: DataLoader[str, list[IndustryModuleRow]] = self._lists(
             industry_queries.load_industry_modules
@@ -56,6 +59,9 @@ class Loaders:
         self.assignments: DataLoader[UUID, list[TenantModuleRow]] = self._lists(
             assignment_queries.load_assignments_by_organizations
         )
+        self.assigned_dependents: DataLoader[UUID, Mapping[str, list[str]] | None] = self._by_key(
+            assignment_queries.load_dependents_by_organizations
+        )
         self.module_assignments: DataLoader[tuple[str, PageRequest], Page[TenantModuleRow]] = self._by_page(
             assignment_queries.load_assignment_pages_by_modules
         )
@@ -63,6 +69,13 @@ class Loaders:
             assignment_queries.count_assignments_by_modules
         )
         self.config_layers: DataLoader[ConfigKey, list[ConfigLayers]] = self._lists(config_queries.load_config_layers)
+
+    async def _load_dependents(self, keys: list[None]) -> list[Mapping[str, list[str]]]:
+        """The dependency graph the other way round: turned once, however many modules ask."""
+        requirements = await self.requirements.load(None)
+        edges = {code: [each.module for each in found if not each.is_optional] for code, found in requirements.items()}
+        turned = reverse(edges)
+        return [turned for _ in keys]
 
     def _by_key(self, query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
         async def load(keys: list[K]) -> list[V | None]:

@@ -6,7 +6,8 @@ from uuid import UUID
 from sqlalchemy import and_, func, select, text
 
 from models.assignment import TenantModuleRow
-from models.module import ModuleRow
+from models.module import ModuleRow, ModuleVersionRow
+from queries.module import requirements_of
 from queries.page import Page, PageRequest, page_of
 from queries.reader import Reader, among
 from rules.errors import InvalidInput, Refusal
@@ -61,5 +62,26 @@ async def count_assignments_by_modules(reader: Reader, codes: Collection[str]) -
         .where(among(TenantModuleRow.module_id, list(codes)))
         .group_by(TenantModuleRow.module_id)
     )
-    counted = dict((await reader.session.execute(statement)).tuples().all())
+    counted = dict((await reader.session.execute(statement)).all())
     return {code: counted.get(code, 0) for code in codes}
+
+
+async def load_dependents_by_organizations(
+    reader: Reader, organization_ids: Collection[UUID]
+) -> dict[UUID, dict[str, list[str]]]:
+    """Of each organization's modules, those that need each of them at the versions it has; by code."""
+    is_assigned = and_(
+        ModuleVersionRow.module_id == TenantModuleRow.module_id, ModuleVersionRow.number == TenantModuleRow.version
+    )
+    statement = (
+        select(TenantModuleRow.organization_id, TenantModuleRow.module_id, ModuleVersionRow.requirements)
+        .join(ModuleVersionRow, is_assigned)
+        .where(among(TenantModuleRow.organization_id, list(organization_ids)))
+        .order_by(TenantModuleRow.module_id)
+    )
+    found: dict[UUID, dict[str, list[str]]] = {organization_id: {} for organization_id in organization_ids}
+    for organization_id, code, stored in await reader.session.execute(statement):
+        for each in requirements_of(stored):
+            if not each.is_optional:
+                found[organization_id].setdefault(each.module, []).append(code)
+    return found

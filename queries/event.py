@@ -69,7 +69,7 @@ async def load_revisions(reader: Reader, organization_ids: Collection[UUID]) -> 
     """The current rev of each stream."""
     statement = select(OrgRevisionRow.organization_id, OrgRevisionRow.rev)
     statement = statement.where(among(OrgRevisionRow.organization_id, list(organization_ids)))
-    return dict((await reader.session.execute(statement)).tuples().all())
+    return dict((await reader.session.execute(statement)).all())
 
 
 OLDEST = text("SELECT min(rev) FROM event_log WHERE organization_id = :organization_id")

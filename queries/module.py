@@ -46,6 +46,14 @@ async def load_modules_by_codes(reader: Reader, codes: Collection[str]) -> dict[
     return {row.module_id: row for row in await reader.session.scalars(statement)}
 
 
+async def load_internal_codes(reader: Reader, codes: Collection[str]) -> set[str]:
+    """Those of the codes that nobody but administrators may be told."""
+    if reader.actor.is_platform_admin:
+        return set()
+    statement = select(ModuleRow.module_id).where(among(ModuleRow.module_id, list(codes)), ModuleRow.tier == "INTERNAL")
+    return set(await reader.session.scalars(statement))
+
+
 async def list_modules(reader: Reader, wanted: ModuleFilter, page: PageRequest) -> Page[ModuleRow]:
     """Modules by code."""
     statement = select(ModuleRow).where(*_conditions(reader, wanted))

@@ -19,6 +19,7 @@ from graph.types.inputs import (
 )
 from graph.types.operation import Operation
 from graph.types.payload import AssignmentsPayload, Change, OperationPayload
+from queries.module import load_internal_codes
 from queries.operation import find_operation
 
 
@@ -86,9 +87,12 @@ async def _payload(info: Info, ran: Ran, *, is_dry: bool) -> AssignmentsPayload:
         codes = set(ran.outcome.shows["modules"])
         loaded = await info.context.loaders.assignments.load(UUID(ran.outcome.shows["organization_id"]))
         rows = [row for row in loaded if row.module_id in codes]
+    async with info.context.reader() as reader:
+        told = {row.module_id for row in rows} | {change.module for change in ran.changes}
+        hidden = await load_internal_codes(reader, told)
     return AssignmentsPayload(
-        assignments=[ModuleAssignment.from_row(row) for row in rows],
-        affected=[Change.of(each) for each in ran.changes],
+        assignments=[ModuleAssignment.from_row(row) for row in rows if row.module_id not in hidden],
+        affected=[Change.of(change) for change in ran.changes if change.module not in hidden],
         errors=ran.errors,
         revision=ran.revision,
     )

@@ -115,6 +115,7 @@ def _wanted_problems(
     for code, version in sorted(wanted.items()):
         module = catalog.get(code)
         message: str | None = None
+        path: tuple[str, ...] = ()
         if code in assigned:
             if version not in (None, assigned[code]):
                 message = f"{code} is assigned at {assigned[code]}; going to {version} is an update, not an assignment."
@@ -124,8 +125,9 @@ def _wanted_problems(
             message = f"{code} is deactivated."
         elif version is not None and all(release.number != version for release in module.releases):
             message = f"{code} has no version {version}; {versions_there_are(module)}."
+            path = ("input", "version")
         if message is not None:
-            yield DependencyProblem(message=message, chain=(code,))
+            yield DependencyProblem(message=message, path=path, chain=(code,))
 
 
 @dataclass(frozen=True)

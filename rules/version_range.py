@@ -90,3 +90,8 @@ def satisfies(number: str, allowed: str) -> bool:
 def newest_first(numbers: Iterable[str]) -> list[str]:
     """By SemVer precedence, descending; build metadata has none, so such versions follow each other by their text."""
     return sorted(numbers, key=lambda number: (parse_version(number).precedence_key[:4], number), reverse=True)
+
+
+def latest_of(numbers: Iterable[str]) -> str:
+    """The newest that is no pre-release; of nothing but pre-releases the newest."""
+    return min(newest_first(numbers), key=is_prerelease)

@@ -12,7 +12,7 @@ from commands.transaction import Transaction, registry_command
 from events.facts import module_fact
 from events.types import EventType
 from models.base import PLATFORM_ID
-from models.industry import IndustryModuleRow
+from models.industry import IndustryModuleRow, IndustryRow
 from models.module import ModuleRow
 from queries.assignment import count_assignments_by_modules
 from queries.module import load_requirements_in_use
@@ -58,7 +58,9 @@ def _tombstone(
 async def _refuse_in_use(tx: Transaction, row: ModuleRow, dependents: Sequence[ModuleRow]) -> None:
     users = await count_assignments_by_modules(tx, [row.module_id])
     in_templates = select(func.count()).select_from(IndustryModuleRow)
-    templates = await tx.session.scalar(in_templates.where(IndustryModuleRow.module_id == row.module_id))
+    in_templates = in_templates.join(IndustryRow, IndustryRow.id == IndustryModuleRow.template_id)
+    in_use = in_templates.where(IndustryModuleRow.module_id == row.module_id, IndustryRow.deleted_at.is_(None))
+    templates = await tx.session.scalar(in_use)
     codes = tuple(each.module_id for each in dependents)
     reasons = []
     if users[row.module_id]:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from graph.context import Info
-from graph.types.module import Module, direct_requirements, load_module
+from graph.types.module import Module, load_module
 from graph.types.scalars import JSON
 from models.assignment import TenantModuleRow
 
@@ -57,14 +57,8 @@ class ModuleAssignment:
         if self.row.is_requested:
             return []
         loaders = info.context.loaders
-        siblings = await loaders.assignments.load(self.row.organization_id)
-        versions = await loaders.version.load_many([(each.module_id, each.version) for each in siblings])
-        codes = [
-            version.module_id
-            for version in versions
-            if version is not None
-            and any(each.module == self.row.module_id and not each.is_optional for each in direct_requirements(version))
-        ]
+        dependents = await loaders.assigned_dependents.load(self.row.organization_id) or {}
+        codes = dependents.get(self.row.module_id, [])
         rows = await loaders.module.load_many(codes)
         return [Module.from_row(row) for row in rows if row is not None]
 

@@ -12,8 +12,7 @@ from graph.masking import ApiError
 from graph.types.connection import After, Connection, First, page_request
 from graph.types.scalars import JSON
 from models.module import ModuleRow, ModuleVersionRow
-from queries.module import requirements_of
-from rules.dependency_graph import transitive_dependents
+from rules.dependency_graph import transitive_dependencies
 from rules.manifest import Requirement
 
 if TYPE_CHECKING:
@@ -116,12 +115,11 @@ class Module:
 
     @strawberry.field(description="The modules whose latest version requires this one.")
     async def dependents(self, info: Info, transitive: bool | None = False) -> list["Module"]:
-        requirements = await info.context.loaders.requirements.load(None)
-        edges = {code: [each.module for each in found if not each.is_optional] for code, found in requirements.items()}
+        dependents = await info.context.loaders.dependents.load(None)
         if transitive:
-            codes = sorted(transitive_dependents(edges, self.row.module_id))
+            codes = sorted(transitive_dependencies(dependents, self.row.module_id))
         else:
-            codes = sorted(code for code, needed in edges.items() if self.row.module_id in needed)
+            codes = sorted(dependents.get(self.row.module_id, ()))
         rows = await info.context.loaders.module.load_many(codes)
         return [Module.from_row(row) for row in rows if row is not None]
 
@@ -187,7 +185,3 @@ async def load_module(info: Info, code: str) -> Module:
     if row is None:
         raise ApiError("NOT_FOUND", f"module {code} is gone")
     return Module.from_row(row)
-
-
-def direct_requirements(version: ModuleVersionRow) -> tuple[Requirement, ...]:
-    return requirements_of(version.requirements)

@@ -258,6 +258,47 @@ def test_a_changed_schema_is_another_schema() -> None:
     assert len(check_layer(schema, {"a": "x"}, "MODULE")) == 1
 
 
+@pytest.mark.parametrize(
+    ("rule", "whole", "part"),
+    [
+        # only `then` looks at x, and it is dropped with `if`; so what nobody looked at must not be counted
+        (
+            {
+                "properties": {"k": True},
+                "if": {"required": ["k"]},
+                "then": of({"x": True}),
+                "unevaluatedProperties": False,
+            },
+            {"k": 1, "x": 2},
+            {"x": 2},
+        ),
+        (
+            of({"l": {"if": True, "then": {"prefixItems": [True]}, "unevaluatedItems": False}}),
+            {"l": [1], "m": 1},
+            {"l": [1]},
+        ),
+        # the part fits both alternatives
+        ({"oneOf": [{"required": ["a"]}, {"required": ["b"]}]}, {"a": 1}, {}),
+        ({"not": {"maxProperties": 1}}, {"a": 1, "b": 2}, {"a": 1}),
+    ],
+)
+def test_dropping_one_rule_may_drop_what_hangs_on_it(rule: Any, whole: dict[str, Any], part: dict[str, Any]) -> None:
+    schema = {"type": "object", **rule}
+
+    assert check_schema(schema) == []
+    assert check_merged(schema, whole) == []
+    assert check_layer(schema, part, "COMPANY") == []
+
+
+def test_what_cannot_be_an_object_is_checked_in_full_in_every_layer() -> None:
+    schema = of(
+        {"port": {"type": ["integer", "null"], "not": {"const": 80}, "if": {"minimum": 9}, "then": {"maximum": 9}}}
+    )
+
+    assert [problem.pointer for problem in check_layer(schema, {"port": 80}, "COMPANY")] == ["/port", "/port"]
+    assert check_layer(schema, {"port": 8}, "COMPANY") == []
+
+
 # ---- every part of a valid configuration satisfies the partial schema
 
 LEAF_SCHEMAS: st.SearchStrategy[Any] = st.sampled_from(

@@ -214,10 +214,9 @@ def test_an_unrelated_module_does_not_multiply_the_tries() -> None:
 
 
 def test_a_search_without_end_is_refused() -> None:
-    """Eight pigeons for seven holes: every pigeon's version needs its hole's version to be its own."""
-    holes: dict[str, dict[str, dict[str, str]]] = {
-        f"hole{h}": {f"{p}.0.0": {} for p in range(1, 10)} for h in range(1, 9)
-    }
+    """Nine pigeons for eight holes: a pigeon's version is its hole, and the hole's version its pigeon."""
+    hole: dict[str, dict[str, str]] = {f"{p}.0.0": {} for p in range(1, 10)}
+    holes = {f"hole{h}": hole for h in range(1, 9)}
     pigeons = {f"pigeon{p}": {f"{h}.0.0": {f"hole{h}": f"{p}.0.0"} for h in range(1, 9)} for p in range(1, 10)}
     started = time.monotonic()
 

@@ -8,6 +8,7 @@ from typing import Any
 import orjson
 import pytest
 
+from rules.config_merge import merge_config
 from rules.config_schema import check_merged
 from rules.dependency_resolution import Catalog, CatalogModule, Planned, Release, plan_assignment, plan_unassignment
 from rules.json_values import content_hash
@@ -127,7 +128,7 @@ def test_what_an_industry_presets_is_valid_in_each_version_of_its_module() -> No
             presets += bool(row["defaultConfig"])
             for manifest in known:
                 if manifest.code == row["module"] and manifest.config_schema is not None:
-                    merged: dict[str, Any] = {**manifest.default_config, **row["defaultConfig"]}
+                    merged = merge_config(manifest.default_config, row["defaultConfig"])
                     assert check_merged(manifest.config_schema, merged) == []
     assert presets == 4
 
@@ -168,7 +169,7 @@ def test_the_financial_module() -> None:
     assert financial.default_config == {"currency": "USD", "tax_rate": 0, "invoice_prefix": "INV", "payment_terms": 30}
     assert financial.subscription_tier == "free"
     assert financial.config_schema is not None
-    merged = {"currency": "EUR", "tax_rate": 0.19, "invoice_prefix": "ACME-DE", "payment_terms": 30}
+    merged: dict[str, Any] = {"currency": "EUR", "tax_rate": 0.19, "invoice_prefix": "ACME-DE", "payment_terms": 30}
     assert check_merged(financial.config_schema, merged) == []
 
 

@@ -10,6 +10,7 @@ from rules.version_range import (
     is_prerelease,
     is_range,
     is_version,
+    latest_of,
     newest_first,
     parse_version,
     satisfies,
@@ -112,3 +113,9 @@ def test_any_text_is_a_range_or_refused(text: str) -> None:
         satisfies("1.0.0", text)
     if is_version(text):
         assert satisfies(text, f"={text}")
+
+
+def test_the_latest_is_stable_where_there_is_a_stable_one() -> None:
+    assert latest_of(["1.0.0", "2.0.0-rc.1", "1.1.0"]) == "1.1.0"
+    assert latest_of(["1.0.0-beta.2", "1.0.0-beta.10"]) == "1.0.0-beta.10"
+    assert latest_of(["2.0.0-rc.1", "2.0.0", "1.9.0"]) == "2.0.0"

@@ -135,3 +135,87 @@ async def module_codes(platform: Platform, organization: str, *, as_token: str |
 def admin_of(organization: str) -> str:
     """A token of the organization's administrator."""
     return token(Role.ORGANIZATION_ADMIN, organization=organization)
+
+
+async def change_module(platform: Platform, mutation: str, code: str, **more: Any) -> Any:
+    """The payload of activateModule, deactivateModule or deleteModule."""
+    query = (
+        f"mutation($input: ModuleRefInput!) {{ {mutation}(input: $input) {{"
+        " module { code isActive revision } revision affected { action module organizationId cause }"
+        " errors { __typename message code path pointer ... on DependencyError { chain }"
+        " ... on RevisionConflictError { currentRevision } } } }"
+    )
+    return (await platform.data(query, {"input": {"code": code, **more}}))[mutation]
+
+
+async def events_about(platform: Platform, code: str, *, as_token: str | None = "") -> list[Any]:
+    """Every event that names a module, of all streams that the caller sees, by time."""
+    query = (
+        "query($code: String!) { events(moduleCode: $code, first: 200) {"
+        " nodes { type organizationId revision moduleCode payload } } }"
+    )
+    found: list[Any] = (await platform.data(query, {"code": code}, token=as_token))["events"]["nodes"]
+    return found
+
+
+async def find_module(platform: Platform, code: str, fields: str = "code", *, as_token: str | None = "") -> Any:
+    query = f"query($code: String!) {{ module(code: $code) {{ {fields} }} }}"
+    return (await platform.data(query, {"code": code}, token=as_token))["module"]
+
+
+async def platform_revision(platform: Platform) -> int:
+    """The rev of the last event in the platform's stream."""
+    query = (
+        'query($after: String) { events(organizationId: "00000000-0000-0000-0000-000000000000", first: 200,'
+        " after: $after) { nodes { revision } pageInfo { hasNextPage endCursor } } }"
+    )
+    page = (await platform.data(query))["events"]
+    while page["pageInfo"]["hasNextPage"]:
+        page = (await platform.data(query, {"after": page["pageInfo"]["endCursor"]}))["events"]
+    last: int = page["nodes"][-1]["revision"]
+    return last
+
+
+async def organization_revision(platform: Platform, organization: str) -> int:
+    query = "query($id: ID!) { organization(id: $id) { revision } }"
+    found: int = (await platform.data(query, {"id": organization}))["organization"]["revision"]
+    return found
+
+
+async def rename(platform: Platform, organization: str, name: str | None = None) -> int:
+    """Rename an organization and return the revision: the cheapest event there is."""
+    query = (
+        f"mutation($input: UpdateOrganizationInput!) {{ updateOrganization(input: $input) {{ revision {ERRORS} }} }}"
+    )
+    variables = {"input": {"organizationId": organization, "name": name or unique("Renamed")}}
+    payload = (await platform.data(query, variables))["updateOrganization"]
+    assert payload["errors"] == [], payload["errors"]
+    revision: int = payload["revision"]
+    return revision
+
+
+async def state_of(platform: Platform, organization: str) -> Any:
+    """Everything there is to see of an organization, its events included: equal states mean that nothing changed."""
+    query = (
+        "query($id: ID!) { organization(id: $id) { name plan revision industry { code }"
+        " modules { module { code } version state isRequired config revision dependencyOf { code } }"
+        " effectiveConfigs { module { code } values revision }"
+        " companies(first: 10) { nodes { id name effectiveConfigs { module { code } values revision } } } } }"
+    )
+    seen = (await platform.data(query, {"id": organization}))["organization"]
+    return seen, await events_of(platform, organization)
+
+
+LEAVES = "leaves { pointer value layer revision setBy setAt reason shadowed { layer value } }"
+
+
+async def effective_config(
+    platform: Platform, organization: str, module: str, company: str | None = None, *, fields: str = "values revision"
+) -> Any:
+    """The effective configuration of a module, as the platform's administrator sees it."""
+    query = (
+        "query($id: ID!, $module: String!, $company: ID) {"
+        f" effectiveConfig(organizationId: $id, module: $module, companyId: $company) {{ {fields} }} }}"
+    )
+    variables = {"id": organization, "module": module, "company": company}
+    return (await platform.data(query, variables))["effectiveConfig"]

@@ -1,0 +1,99 @@
+"""A broker or a cache that is gone or frozen: nobody who queries or mutates notices, and nothing is lost."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+from app.embedded.supervisor import Endpoints, Supervisor
+from tests.conftest import Databases, backends_on
+from tests.live.clients import over_websocket, revisions
+from tests.live.conftest import EVENT_ROLES, Live
+from tests.live.servers import frozen, port_of
+from tests.support.platform import Platform, running_platform
+from tests.support.stories import module_codes, rename, sign_up
+
+SLOWEST_SECONDS = 1.0
+WRITES = 50
+
+
+@asynccontextmanager
+async def platform_on(databases: Databases, servers: Endpoints, *, kafka: str) -> AsyncIterator[Platform]:
+    backends = backends_on(await databases.create(), servers, kafka=kafka)
+    async with running_platform(backends, roles=EVENT_ROLES) as platform:
+        yield platform
+
+
+async def test_a_frozen_broker_delays_events_and_nothing_else(live: Live) -> None:
+    if os.environ.get("KAFKA_BOOTSTRAP_SERVERS") == live.kafka:
+        pytest.skip("the given broker is not ours to freeze")
+    organization = await sign_up(live.platform)
+    async with over_websocket(live.platform, organization=organization, after="v1:0") as subscriber:
+        assert revisions(await subscriber.take(1)) == [1]
+        with frozen(port_of(live.kafka)):
+            await write_swiftly(live.platform, organization)
+        assert revisions(await subscriber.take(WRITES)) == list(range(2, WRITES + 2))
+        await subscriber.nothing_else()
+        await rename(live.platform, organization)
+        assert revisions(await subscriber.take(1)) == [WRITES + 2]
+
+
+async def test_a_broker_that_is_gone_and_comes_back_empty_delays_events_and_nothing_else(
+    databases: Databases, servers: Endpoints, tmp_path: Path
+) -> None:
+    first = Supervisor(tmp_path / "kafka", postgres=False, redis=False)
+    again = Supervisor(tmp_path / "kafka", postgres=False, redis=False)
+    kafka = first.start().kafka
+    try:
+        async with platform_on(databases, servers, kafka=kafka) as platform:
+            organization = await sign_up(platform)
+            async with over_websocket(platform, organization=organization, after="v1:0") as subscriber:
+                assert revisions(await subscriber.take(1)) == [1]
+                first.stop()
+                await write_swiftly(platform, organization)
+                assert again.start().kafka == kafka
+                assert revisions(await subscriber.take(WRITES, seconds=45)) == list(range(2, WRITES + 2))
+                await rename(platform, organization)
+                assert revisions(await subscriber.take(1)) == [WRITES + 2]
+    finally:
+        first.stop()
+        again.stop()
+
+
+async def test_a_cache_that_is_frozen_or_gone_is_done_without(
+    databases: Databases, servers: Endpoints, tmp_path: Path
+) -> None:
+    cache = Supervisor(tmp_path / "valkey", postgres=False, kafka=False)
+    redis = cache.start().redis
+    try:
+        backends = replace(backends_on(await databases.create(), servers), redis=redis)
+        async with running_platform(backends) as platform:
+            organization = await sign_up(platform, industry="tech")
+            codes = await module_codes(platform, organization)
+            with frozen(port_of(redis)):
+                await write_swiftly(platform, organization, count=10)
+                await read_swiftly(platform, organization, codes)
+            cache.stop()
+            await write_swiftly(platform, organization, count=10)
+            await read_swiftly(platform, organization, codes)
+            assert await rename(platform, organization) == 23
+    finally:
+        cache.stop()
+
+
+async def write_swiftly(platform: Platform, organization: str, *, count: int = WRITES) -> None:
+    for _ in range(count):
+        began = time.monotonic()
+        await rename(platform, organization)
+        assert time.monotonic() - began < SLOWEST_SECONDS
+
+
+async def read_swiftly(platform: Platform, organization: str, codes: list[str]) -> None:
+    for _ in range(10):
+        began = time.monotonic()
+        assert await module_codes(platform, organization) == codes
+        assert time.monotonic() - began < SLOWEST_SECONDS
