@@ -19,6 +19,7 @@ from queries.health import is_database_up
 from rules.manifest import MANIFEST_SCHEMA
 
 JSON = "application/json"
+HEALTH_SECONDS_MAX = 2
 
 
 def create_app(services: Services, verifier: TokenVerifier) -> FastAPI:
@@ -34,7 +35,10 @@ def create_app(services: Services, verifier: TokenVerifier) -> FastAPI:
 
     @app.get("/health", include_in_schema=False)
     async def health() -> Response:
-        is_up = await asyncio.wait_for(is_database_up(services.database), 2)
+        try:
+            is_up = await asyncio.wait_for(is_database_up(services.database), HEALTH_SECONDS_MAX)
+        except TimeoutError:
+            is_up = False
         checks = [{"name": "postgres", "status": "up" if is_up else "down"}]
         body = orjson.dumps({"status": "healthy" if is_up else "unhealthy", "checks": checks})
         return Response(body, status_code=200 if is_up else 503, media_type=JSON)

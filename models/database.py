@@ -76,6 +76,7 @@ def _engine(url: URL, *, pool_size: int, timeouts: dict[str, str]) -> AsyncEngin
         max_overflow=0,
         pool_timeout=5,
         pool_pre_ping=True,
+        hide_parameters=True,  # a fault's log must not carry what tenants have written
         json_serializer=_dump,
         json_deserializer=orjson.loads,
         connect_args={"server_settings": {"application_name": "modplane", **timeouts}, "timeout": 5},

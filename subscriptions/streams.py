@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from uuid import UUID
 
 from events.envelope import Event
+from events.live import QUEUE_MAX
 from graph.context import Info
 from graph.cursors import EventCursor
 from graph.masking import ApiError
@@ -94,9 +95,10 @@ class _Seen:
                 del bounded[next(iter(bounded))]
         return True
 
-    def is_gap(self, event: Event) -> bool:
-        known = self.revs.get(event.organization_id)
-        return known is not None and event.rev > known + 1
+    def known_rev(self, event: Event) -> int:
+        """Up to where the event's stream is known. Of one that turns up first, its last few may still be on their way:
+        topics bring them in any order, the log in the right one."""
+        return self.revs.get(event.organization_id, max(0, event.rev - QUEUE_MAX))
 
 
 async def follow_all(info: Info, cursor: EventCursor | None) -> AsyncIterator[Event]:
@@ -112,8 +114,9 @@ async def follow_all(info: Info, cursor: EventCursor | None) -> AsyncIterator[Ev
                     if seen.is_new(event):
                         yield event
             while (found := await tap.take()) is not None:
-                if seen.is_gap(found):
-                    async for event in _log_after(info, found.organization_id, seen.revs[found.organization_id]):
+                known = seen.known_rev(found)
+                if found.rev > known + 1:
+                    async for event in _log_after(info, found.organization_id, known):
                         if seen.is_new(event):
                             yield event
                 if seen.is_new(found):

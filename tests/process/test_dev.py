@@ -23,6 +23,8 @@ NAMES = """query($after: String) { organizations(first: 100, after: $after) {
   nodes { id } pageInfo { hasNextPage endCursor } } }"""
 CATALOGUE = "{ modules(first: 100) { totalCount } industries(first: 100) { totalCount nodes { code } } }"
 
+EVENTS = "{ events(first: 200) { nodes { id } pageInfo { hasNextPage } } }"
+
 
 @pytest.fixture(scope="module")
 def dev(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Dev]:
@@ -102,11 +104,12 @@ def test_a_pack_is_seeded_once_however_often(dev: Dev, pack: str, modules: int |
     seeded = dev.ask(CATALOGUE)
     assert seeded["modules"]["totalCount"] > before
     assert first.stdout.startswith(f"{pack}: {modules or ''}")
-    events = dev.ask("{ events(first: 500) { nodes { id } } }")
+    events = dev.ask(EVENTS)
+    assert events["events"]["pageInfo"] == {"hasNextPage": False}
     second = run("seed", pack, data_dir=dev.data_dir)
     assert (second.returncode, second.stdout) == (0, first.stdout)
     assert dev.ask(CATALOGUE) == seeded
-    assert dev.ask("{ events(first: 500) { nodes { id } } }") == events
+    assert dev.ask(EVENTS) == events
 
 
 def test_a_pack_that_is_not_there_is_refused_with_those_that_are(dev: Dev) -> None:
