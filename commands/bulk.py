@@ -54,6 +54,7 @@ async def bulk_assign_modules(tx: Transaction, request: BulkAssignModules) -> Ou
         },
         requested_by=tx.actor.subject,
         done=0,
+        failed=0,
         total=total,
         errors=[],
         created_at=datetime.now(UTC),
@@ -93,6 +94,7 @@ async def step(tx: Transaction, operation: OperationRow) -> bool:
     problems = await _assign_all(tx, next_id, operation.request["modules"])
     operation.done, operation.position = operation.done + 1, next_id
     if problems:
+        operation.failed += 1
         shown = [_error(problem, next_id) for problem in problems]
         operation.errors = [*operation.errors, *shown][:ERRORS_MAX]
     return True

@@ -59,6 +59,7 @@ async def fan_out(tx: Transaction, fanout: Fanout) -> list[Change]:
             request=asdict(fanout),
             requested_by=tx.actor.subject,
             done=0,
+            failed=0,
             total=await _count(tx, fanout),
             errors=[],
             created_at=datetime.now(UTC),

@@ -47,9 +47,8 @@ async def take_step(writer: Writer, operation_id: UUID, steps: dict[str, Step]) 
 
 
 def _finish(operation: OperationRow) -> None:
-    failed = len({error["organization_id"] for error in operation.errors})
     operation.finished_at, operation.lease_until = datetime.now(UTC), None
-    if not failed:
+    if not operation.failed:
         operation.status = "SUCCEEDED"
     else:
-        operation.status = "FAILED" if failed >= operation.done else "PARTIALLY_SUCCEEDED"
+        operation.status = "FAILED" if operation.failed >= operation.done else "PARTIALLY_SUCCEEDED"

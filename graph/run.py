@@ -1,16 +1,20 @@
 """Running a command for a mutation field: refusals become the payload's errors."""
 
-from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+import re
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from commands.request import Change, Outcome, Request
 from commands.transaction import Writer
 from graph.context import Info
 from graph.types.errors import UserError, user_error
-from rules.errors import Refusal
+from queries.module import load_internal_codes
+from rules.errors import DependencyProblem, NotFound, Problem, Refusal
 
 R = TypeVar("R", bound=Request)
+WORD = re.compile(r"[a-z][a-z0-9-]+")
+INTERNAL_MODULE = "(an internal module)"
 
 
 @dataclass(frozen=True)
@@ -40,7 +44,33 @@ async def run_command(
         request = await built if isinstance(built, Awaitable) else built
         outcome = await command(info.context.writer(), request)
     except Refusal as refusal:
-        return Ran(outcome=None, errors=[user_error(problem) for problem in refusal.problems])
+        problems = await _as_told(info, refusal.problems)
+        return Ran(outcome=None, errors=[user_error(problem) for problem in problems])
     finally:
         info.context.refresh()
     return Ran(outcome=outcome, errors=[])
+
+
+async def _as_told(info: Info, problems: Sequence[Problem]) -> Sequence[Problem]:
+    """A tenant may run into an INTERNAL module, and must not learn its name."""
+    if info.context.actor.is_platform_admin:
+        return problems
+    async with info.context.reader() as reader:
+        hidden = await load_internal_codes(reader, {word for problem in problems for word in _words_of(problem)})
+    return [_without(problem, hidden) for problem in problems] if hidden else problems
+
+
+def _words_of(problem: Problem) -> set[str]:
+    if isinstance(problem, NotFound):
+        return set()  # it repeats what the caller said, and must do so for every code alike
+    chain = problem.chain if isinstance(problem, DependencyProblem) else ()
+    return {*chain, *WORD.findall(problem.message)}
+
+
+def _without(problem: Problem, hidden: set[str]) -> Problem:
+    if isinstance(problem, NotFound):
+        return problem
+    message = WORD.sub(lambda found: INTERNAL_MODULE if found[0] in hidden else found[0], problem.message)
+    if isinstance(problem, DependencyProblem):
+        return replace(problem, message=message, chain=tuple(code for code in problem.chain if code not in hidden))
+    return replace(problem, message=message)

@@ -20,6 +20,7 @@ class OperationRow(Base):
     request: Mapped[JsonObject]
     requested_by: Mapped[str]
     done: Mapped[int]
+    failed: Mapped[int]  # of those done; `errors` is bounded and can't be counted
     total: Mapped[int]
     position: Mapped[UUID | None]
     errors: Mapped[list[JsonObject]]

@@ -3,18 +3,19 @@
 from collections.abc import Sequence
 from datetime import UTC, datetime
 
-from sqlalchemy import delete, func, select
+from sqlalchemy import delete, select
 
 from commands.fanout import Fanout, FanoutKind, fan_out
 from commands.module.change import ModuleRef, dependents_first, existing_module, load_rows, refuse_core
 from commands.request import Change, Outcome
 from commands.transaction import Transaction, registry_command
-from events.facts import module_fact
+from events.facts import industry_fact, module_fact
 from events.types import EventType
 from models.base import PLATFORM_ID
 from models.industry import IndustryModuleRow, IndustryRow
 from models.module import ModuleRow
 from queries.assignment import count_assignments_by_modules
+from queries.industry import load_industry_modules
 from queries.module import load_requirements_in_use
 from rules.errors import DependencyProblem, Refusal
 
@@ -30,12 +31,30 @@ async def delete_module(tx: Transaction, request: ModuleRef) -> Outcome:
     if request.cascade == "REFUSE":
         await _refuse_in_use(tx, row, dependents)
     causes = {each.module_id: "REQUESTED" if each is row else "DEPENDENT_OF" for each in doomed}
-    revisions = await tx.advance(PLATFORM_ID, len(doomed))
-    changes = _tombstone(tx, doomed, revisions, target=row)
-    await tx.session.execute(delete(IndustryModuleRow).where(IndustryModuleRow.module_id == row.module_id))
+    industries = await _industries_with(tx, row)
+    revisions = await tx.advance(PLATFORM_ID, len(doomed) + len(industries))
+    changes = _tombstone(tx, doomed, revisions[: len(doomed)], target=row)
+    await _take_from_templates(tx, row, industries, revisions[len(doomed) :])
     await tx.session.flush()
     taken = await fan_out(tx, Fanout(kind=FanoutKind.REMOVED, action="UNASSIGN", modules=causes))
     return Outcome(revision=revisions[-1], affected=(*taken, *changes), shows={})
+
+
+async def _industries_with(tx: Transaction, row: ModuleRow) -> list[IndustryRow]:
+    statement = select(IndustryRow).join(IndustryModuleRow, IndustryModuleRow.template_id == IndustryRow.id)
+    statement = statement.where(IndustryModuleRow.module_id == row.module_id, IndustryRow.deleted_at.is_(None))
+    return list(await tx.session.scalars(statement.order_by(IndustryRow.industry_code)))
+
+
+async def _take_from_templates(
+    tx: Transaction, row: ModuleRow, industries: Sequence[IndustryRow], revisions: Sequence[int]
+) -> None:
+    """An industry that loses a module has changed: it says so itself."""
+    await tx.session.execute(delete(IndustryModuleRow).where(IndustryModuleRow.module_id == row.module_id))
+    left = await load_industry_modules(tx, [industry.industry_code for industry in industries])
+    for industry, revision in zip(industries, revisions, strict=True):
+        industry.revision, industry.updated_at = revision, datetime.now(UTC)
+        tx.record(industry_fact(EventType.INDUSTRY_UPDATED, industry, left[industry.industry_code]))
 
 
 def _tombstone(
@@ -57,10 +76,7 @@ def _tombstone(
 
 async def _refuse_in_use(tx: Transaction, row: ModuleRow, dependents: Sequence[ModuleRow]) -> None:
     users = await count_assignments_by_modules(tx, [row.module_id])
-    in_templates = select(func.count()).select_from(IndustryModuleRow)
-    in_templates = in_templates.join(IndustryRow, IndustryRow.id == IndustryModuleRow.template_id)
-    in_use = in_templates.where(IndustryModuleRow.module_id == row.module_id, IndustryRow.deleted_at.is_(None))
-    templates = await tx.session.scalar(in_use)
+    templates = len(await _industries_with(tx, row))
     codes = tuple(each.module_id for each in dependents)
     reasons = []
     if users[row.module_id]:

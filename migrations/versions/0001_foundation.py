@@ -74,7 +74,8 @@ CREATE TABLE config_revisions(
 CREATE TABLE operations(
   organization_id uuid NOT NULL, id uuid NOT NULL, kind text NOT NULL,
   status text NOT NULL CHECK (status IN ('PENDING','RUNNING','SUCCEEDED','PARTIALLY_SUCCEEDED','FAILED','CANCELLED')),
-  request jsonb NOT NULL, requested_by text NOT NULL, done int NOT NULL DEFAULT 0, total int NOT NULL,
+  request jsonb NOT NULL, requested_by text NOT NULL, done int NOT NULL DEFAULT 0,
+  failed int NOT NULL DEFAULT 0, total int NOT NULL,
   position uuid, errors jsonb NOT NULL DEFAULT '[]', lease_until timestamptz,
   created_at timestamptz NOT NULL DEFAULT now(), started_at timestamptz, finished_at timestamptz,
   PRIMARY KEY(organization_id, id));

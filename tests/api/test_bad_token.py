@@ -3,11 +3,13 @@
 import base64
 import json
 import time
+from collections.abc import Callable
 from typing import Any
 from uuid import uuid4
 
 import jwt
 import pytest
+import pytest_asyncio
 from cryptography.hazmat.primitives import hashes, hmac
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.serialization import Encoding, PublicFormat
@@ -64,7 +66,7 @@ def tampered(part: int) -> str:
     return ".".join(parts)
 
 
-BAD = {
+BAD: dict[str, Callable[[], str]] = {
     "expired": lambda: token(seconds=-3600),
     "just expired beyond the leeway": lambda: token(seconds=-31),
     "of another key": lambda: token(key=FOREIGN_KEY),
@@ -101,9 +103,13 @@ BAD = {
 }
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def organization(platform: Platform) -> str:
+    return await sign_up(platform)
+
+
 @pytest.mark.parametrize("name", BAD)
-async def test_a_token_that_is_not_ours_is_unauthenticated(platform: Platform, name: str) -> None:
-    organization = await sign_up(platform)
+async def test_a_token_that_is_not_ours_is_unauthenticated(platform: Platform, organization: str, name: str) -> None:
     variables = {"input": {"organizationId": organization, "module": "hr"}}
     for query, given in ((ASSIGN, variables), ("{ industries { totalCount } }", None)):
         response = await platform.post(query, given, token=BAD[name]())
@@ -119,8 +125,7 @@ async def test_the_same_claims_signed_by_us_are_accepted(platform: Platform) -> 
     assert await platform.data("{ viewer { subject } }", token=signed()) == {"viewer": {"subject": "tester"}}
 
 
-async def test_without_a_token_a_field_says_so(platform: Platform) -> None:
-    organization = await sign_up(platform)
+async def test_without_a_token_a_field_says_so(platform: Platform, organization: str) -> None:
     response = await platform.post(ASSIGN, {"input": {"organizationId": organization, "module": "hr"}}, token=None)
     (error,) = response.json()["errors"]
     assert (response.status_code, error["extensions"]["code"]) == (200, "UNAUTHENTICATED")
@@ -137,9 +142,8 @@ async def test_a_header_that_carries_no_token(platform: Platform, header: str) -
     assert [each["extensions"]["code"] for each in response.json()["errors"]] == ["UNAUTHENTICATED"]
 
 
-async def test_a_token_stops_working_when_it_expires(platform: Platform) -> None:
-    """Verified tokens are remembered, and forgotten in time: this one is in its last second of leeway."""
-    organization = await sign_up(platform)
+async def test_a_token_stops_working_when_it_expires(platform: Platform, organization: str) -> None:
+    """Verified tokens are remembered, and forgotten in time: this one is in its last seconds of leeway."""
     bearer = token(Role.MEMBER, organization=organization, seconds=-28)
     query = "{ viewer { subject } }"
     assert (await platform.post(query, token=bearer)).status_code == 200

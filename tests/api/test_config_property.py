@@ -82,7 +82,7 @@ def exact(value: Any) -> Any:
     return (isinstance(value, bool), value)
 
 
-@settings(max_examples=20, deadline=None, suppress_health_check=list(HealthCheck))
+@settings(max_examples=12, deadline=None, suppress_health_check=list(HealthCheck))
 @given(st.lists(OBJECTS, min_size=4, max_size=4))
 async def test_any_layers_read_back_as_their_merge(platform: Platform, layers: list[dict[str, Any]]) -> None:
     found = await written(platform, layers)

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.support.platform import Platform
 from tests.support.stories import (
@@ -50,6 +51,12 @@ async def organization_with_module(platform: Platform) -> tuple[str, str, str]:
     return organization, company, code
 
 
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def untouched(platform: Platform) -> tuple[str, str, str]:
+    """For the tests whose writes are all refused."""
+    return await organization_with_module(platform)
+
+
 async def refused(platform: Platform, query: str, **given: Any) -> list[Any]:
     """The errors of a write that is refused, their messages aside."""
     payload = (await platform.data(query, {"input": given}))["payload"]
@@ -82,9 +89,9 @@ def invalid(pointer: str, layer: str | None, company: str | None = None) -> dict
     ],
 )
 async def test_a_wrong_value_is_named_with_its_layer(
-    platform: Platform, value: dict[str, Any], pointers: list[str]
+    platform: Platform, untouched: tuple[str, str, str], value: dict[str, Any], pointers: list[str]
 ) -> None:
-    organization, company, code = await organization_with_module(platform)
+    organization, company, code = untouched
     before = await state_of(platform, organization)
     given = {"module": code, "value": value, "write": "REPLACE"}
     found = await refused(platform, SET_ORGANIZATION, organizationId=organization, **given)
@@ -138,8 +145,10 @@ async def test_a_module_without_a_schema_takes_any_object(platform: Platform) ->
 
 
 @pytest.mark.parametrize("module", ["no-such-module", "hr", "", "HR", "x" * 200])
-async def test_a_module_that_the_organization_has_not_got(platform: Platform, module: str) -> None:
-    organization, company, _ = await organization_with_module(platform)
+async def test_a_module_that_the_organization_has_not_got(
+    platform: Platform, untouched: tuple[str, str, str], module: str
+) -> None:
+    organization, company, _ = untouched
     before = await state_of(platform, organization)
     given = {"module": module, "value": {}}
     expected = {"__typename": "NotFoundError", "code": "NOT_FOUND", "path": ["input", "module"], "pointer": None}

@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+import pytest_asyncio
 
 from tests.support.platform import Platform
 from tests.support.stories import (
@@ -21,7 +22,7 @@ from tests.support.stories import (
 )
 
 START = {"a": {"b": 1, "c": 2}, "list": [1, 2, 3], "flag": True}
-ALL_KINDS = pytest.mark.parametrize("tier", ["organization", "company"])
+BOTH_TIERS = pytest.mark.parametrize("tier", ["organization", "company"])
 
 
 class Layer:
@@ -49,7 +50,13 @@ async def layer_of(platform: Platform, tier: str) -> Layer:
     return layer
 
 
-@ALL_KINDS
+@pytest_asyncio.fixture(scope="module", loop_scope="session")
+async def untouched(platform: Platform) -> dict[str, Layer]:
+    """A layer of each tier for the tests whose writes change nothing."""
+    return {tier: await layer_of(platform, tier) for tier in ("organization", "company")}
+
+
+@BOTH_TIERS
 @pytest.mark.parametrize(
     ("write", "value", "expected"),
     [
@@ -87,7 +94,7 @@ async def test_each_kind_of_write(platform: Platform, tier: str, write: str | No
     assert await layer.read() == {"values": expected}
 
 
-@ALL_KINDS
+@BOTH_TIERS
 async def test_a_write_is_one_event_with_the_whole_state(platform: Platform, tier: str) -> None:
     layer = await layer_of(platform, tier)
     await layer.write("MERGE_PATCH", {"flag": None}, reason="no more")
@@ -99,7 +106,7 @@ async def test_a_write_is_one_event_with_the_whole_state(platform: Platform, tie
     assert event["payload"]["effective"] == {"a": {"b": 1, "c": 2}, "list": [1, 2, 3]}
 
 
-@ALL_KINDS
+@BOTH_TIERS
 @pytest.mark.parametrize(
     ("write", "value"),
     [
@@ -112,9 +119,9 @@ async def test_a_write_is_one_event_with_the_whole_state(platform: Platform, tie
     ],
 )
 async def test_a_write_that_changes_nothing_makes_no_event(
-    platform: Platform, tier: str, write: str, value: Any
+    platform: Platform, untouched: dict[str, Layer], tier: str, write: str, value: Any
 ) -> None:
-    layer = await layer_of(platform, tier)
+    layer = untouched[tier]
     before = await state_of(platform, layer.organization)
     payload = await layer.write(write, value)
     assert (payload["errors"], payload["revision"]) == ([], 4)
@@ -122,7 +129,7 @@ async def test_a_write_that_changes_nothing_makes_no_event(
     assert await state_of(platform, layer.organization) == before
 
 
-@ALL_KINDS
+@BOTH_TIERS
 @pytest.mark.parametrize(
     ("value", "pointer"),
     [
@@ -138,8 +145,10 @@ async def test_a_write_that_changes_nothing_makes_no_event(
         ([{"op": "test", "path": "/flag", "value": True}] * 101, ""),
     ],
 )
-async def test_a_patch_that_fails_names_its_operation(platform: Platform, tier: str, value: Any, pointer: str) -> None:
-    layer = await layer_of(platform, tier)
+async def test_a_patch_that_fails_names_its_operation(
+    platform: Platform, untouched: dict[str, Layer], tier: str, value: Any, pointer: str
+) -> None:
+    layer = untouched[tier]
     before = await state_of(platform, layer.organization)
     payload = await layer.write("JSON_PATCH", value)
     (error,) = payload["errors"]
@@ -148,11 +157,13 @@ async def test_a_patch_that_fails_names_its_operation(platform: Platform, tier: 
     assert await state_of(platform, layer.organization) == before
 
 
-@ALL_KINDS
+@BOTH_TIERS
 @pytest.mark.parametrize("write", ["REPLACE", "MERGE_PATCH"])
 @pytest.mark.parametrize("value", [[], "text", 1, False])
-async def test_a_layer_is_an_object(platform: Platform, tier: str, write: str, value: Any) -> None:
-    layer = await layer_of(platform, tier)
+async def test_a_layer_is_an_object(
+    platform: Platform, untouched: dict[str, Layer], tier: str, write: str, value: Any
+) -> None:
+    layer = untouched[tier]
     before = await state_of(platform, layer.organization)
     payload = await layer.write(write, value)
     assert [(each["__typename"], each["path"], each["pointer"]) for each in payload["errors"]] == [
@@ -161,7 +172,7 @@ async def test_a_layer_is_an_object(platform: Platform, tier: str, write: str, v
     assert await state_of(platform, layer.organization) == before
 
 
-@ALL_KINDS
+@BOTH_TIERS
 async def test_a_dry_run_shows_values_and_origins_and_changes_nothing(platform: Platform, tier: str) -> None:
     layer = await layer_of(platform, tier)
     before = await state_of(platform, layer.organization)

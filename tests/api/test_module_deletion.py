@@ -133,7 +133,10 @@ async def test_a_cascade_takes_it_away_everywhere(platform: Platform) -> None:
         step("DEACTIVATE", needy, "DEPENDENT_OF"),
         step("DELETE", base, "REQUESTED"),
     ]
-    assert (dry["revision"], payload["revision"]) == (before, before + 2)
+    # needy is switched off, base deleted, and the industry has lost a module
+    assert (dry["revision"], payload["revision"]) == (before, before + 3)
+    about = [each for each in await events_about(platform, needy) if each["type"] == "INDUSTRY_UPDATED"]
+    assert [each["revision"] for each in about] == [before + 3]
     assert await module_codes(platform, both) == await module_codes(platform, one) == []
     assert await industry_codes(platform, industry) == ["crm", needy]
     assert await find_module(platform, needy, "isActive") == {"isActive": False}

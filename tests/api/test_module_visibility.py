@@ -241,3 +241,12 @@ async def test_a_tenant_does_not_take_an_unshared_module(platform: Platform, vis
     await change_module(platform, "activateModule", code)
     assert (await assign(platform, organization, code))["errors"] == []
     assert [each["type"] for each in await events_of(platform, organization)] == ["ORGANIZATION_CREATED", "ASSIGNED"]
+
+
+async def test_a_refusal_does_not_name_an_internal_module(platform: Platform, stage: Stage) -> None:
+    organization = await sign_up(platform)
+    await assign(platform, organization, stage.internal)
+    refused = await unassign(platform, organization, stage.public, cascade="REFUSE", token=admin_of(organization))
+    assert [each["__typename"] for each in refused["errors"]] == ["DependencyError"]
+    assert stage.internal not in str(refused)
+    assert "(an internal module)" in refused["errors"][0]["message"]
