@@ -49,10 +49,11 @@ class ConfigSubscriptions:
         shown = None if key is None else await find_effective_config(info, key)
         if key is None or shown is None:
             raise ApiError("NOT_FOUND", f"no module {module[:100]!r} for organization {str(organization_id)[:100]}")
+        if cursor is not None and cursor.rev > revision:
+            raise streams.resume_gap(f"after is beyond revision {revision}", minimum=None, current=revision)
         known: dict[str, Any] | None = shown.merged.values
         yield EffectiveConfigChange(revision=shown.revision, values=known, patch=None, effective_config=shown)
-        start = EventCursor(rev=max(revision, 0 if cursor is None else cursor.rev))
-        async for event in streams.follow(info, key.organization_id, start):
+        async for event in streams.follow(info, key.organization_id, EventCursor(rev=revision)):
             if module not in event.modules:
                 continue
             info.context.refresh()

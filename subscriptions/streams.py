@@ -50,13 +50,13 @@ async def _starting_rev(info: Info, organization_id: UUID, cursor: EventCursor |
         oldest = await queries.find_oldest_revision(reader, organization_id)
     if cursor.rev > current:
         # a cursor of the future, or of another stream: there is nothing that could follow it
-        raise _resume_gap(f"after is beyond revision {current}", minimum=oldest, current=current)
+        raise resume_gap(f"after is beyond revision {current}", minimum=oldest, current=current)
     if cursor.rev < current and (oldest is None or cursor.rev + 1 < oldest):
-        raise _resume_gap("after is older than what is kept; load the state anew", minimum=oldest, current=current)
+        raise resume_gap("after is older than what is kept; load the state anew", minimum=oldest, current=current)
     return cursor.rev
 
 
-def _resume_gap(message: str, *, minimum: int | None, current: int) -> ApiError:
+def resume_gap(message: str, *, minimum: int | None, current: int) -> ApiError:
     extensions = {"minRevision": minimum, "currentRevision": current}
     return ApiError("RESUME_GAP", message, extensions=extensions)
 
