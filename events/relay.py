@@ -31,6 +31,9 @@ TRUST_SECONDS = 3.0  # a leader that could not prove its lock for this long must
 CANDIDATE_SECONDS = 1.0
 PARTITIONS_EVERY_SECONDS = 3600.0
 
+# How asyncpg says that a session is gone; InternalClientError when it is cut between two of its messages.
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+
 # limit first, then join: the flat form sorts the whole backlog
 PENDING = f"""
 SELECT o.seq, {COLUMNS} FROM (SELECT * FROM outbox WHERE shard = $1 ORDER BY seq LIMIT {BATCH}) o
@@ -64,7 +67,7 @@ class Relay:
         while True:
             try:
                 await self._lead_until_lost()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except LOST as error:
                 log.warning("relay lost its database: %r", error)
                 await asyncio.sleep(CANDIDATE_SECONDS)
             finally:

@@ -22,6 +22,9 @@ from tests.graph.worlds import World, build_world
 from tests.support.platform import Platform, running_platform
 
 SIZES = (1, 10, 1_000)
+# Two branches of a query share a statement when they ask the same loader in the same tick, and need two when one of
+# them waited longer for the server: chance, bounded by the number of branches, and never by the number of things.
+CHANCE = 2
 MODULE = "code name latestVersion { number module { code } }"
 ASSIGNMENT = f"version isAvailable organization {{ name }} module {{ {MODULE} }} dependencyOf {{ code }}"
 CONFIG = "values revision module { code } organization { id } company { id } leaves { pointer shadowed { layer } }"
@@ -57,8 +60,8 @@ QUERIES: dict[str, tuple[set[str], str]] = {
     ),
     "industries, each with its modules": (
         {"Query.industries", "Industry.modules"},
-        "query($afterIndustry: String, $first: Int) { industries(after: $afterIndustry, first: $first) { totalCount nodes { code modules { isRequired"
-        " module { code dependencies { module { code } } } } } } }",
+        "query($afterIndustry: String, $first: Int) { industries(after: $afterIndustry, first: $first) {"
+        " totalCount nodes { code modules { isRequired module { code dependencies { module { code } } } } } } }",
     ),
     "one industry of many modules": (
         {"Industry.modules", "Module.dependencies"},
@@ -149,6 +152,14 @@ async def statement_texts(platform: Platform, query: str, variables: dict[str, A
     return counted.texts
 
 
+def check_same(sent: list[list[str]], *, most: int) -> None:
+    """The same statements at every size, and as many of them."""
+    assert [set(texts) for texts in sent] == [set(sent[0])] * len(SIZES)
+    counts = [len(texts) for texts in sent]
+    assert max(counts) - min(counts) <= CHANCE, counts
+    assert 1 <= max(counts) <= most, counts
+
+
 def is_loaded_list(type_: GraphQLOutputType) -> bool:
     """Whether a field answers with many objects, in a list or in pages."""
     named, bare = get_named_type(type_), type_.of_type if isinstance(type_, GraphQLNonNull) else type_
@@ -174,13 +185,11 @@ def test_every_list_of_the_schema_is_counted() -> None:
 async def test_a_list_costs_the_same_at_any_length(platform: Platform, worlds: list[World], name: str) -> None:
     _, query = QUERIES[name]
     declared = query.split("{")[0]
-    counts = []
+    sent = []
     for world in worlds:
         variables = {key: value for key, value in world.variables.items() if f"${key}:" in declared}
-        texts = await statement_texts(platform, query, variables)
-        counts.append(len(texts))
-    assert counts == [counts[0]] * len(SIZES)
-    assert 1 <= counts[0] <= 12
+        sent.append(await statement_texts(platform, query, variables))
+    check_same(sent, most=12)
 
 
 @pytest.mark.parametrize("type_name", ENTITY_SELECTIONS)
@@ -189,7 +198,7 @@ async def test_entities_cost_the_same_at_any_number(platform: Platform, worlds: 
         "query($representations: [_Any!]!) { _entities(representations: $representations) {"
         f" ... on {type_name} {{ {ENTITY_SELECTIONS[type_name]} }} }} }}"
     )
-    counts = []
+    sent = []
     for world in worlds:
         keys = {
             "Module": [{"code": code} for code in world.leaves],
@@ -202,9 +211,8 @@ async def test_entities_cost_the_same_at_any_number(platform: Platform, worlds: 
         with platform.statements() as counted:
             found = await platform.data(query, {"representations": representations})
         assert None not in found["_entities"]
-        counts.append(counted.count)
-    assert counts == [counts[0]] * len(SIZES)
-    assert 1 <= counts[0] <= 8
+        sent.append(counted.texts)
+    check_same(sent, most=8)
 
 
 @pytest.mark.parametrize("size", SIZES)

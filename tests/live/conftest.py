@@ -13,7 +13,9 @@ from app.embedded.supervisor import Endpoints
 from tests.brokers.apache_kafka import apache_kafka, available
 from tests.brokers.tansu import tansu
 from tests.conftest import Databases, backends_on
+from tests.live.clients import kafka_from_the_start, records_of
 from tests.support.platform import Platform, running_platform
+from tests.support.stories import sign_up
 
 EVENT_ROLES = frozenset({"api", "live", "relay", "reactions"})
 
@@ -56,4 +58,7 @@ async def live(databases: Databases, servers: Endpoints, kafka: str) -> AsyncIte
     """One for all tests of a broker: joining a group takes the embedded one five seconds."""
     database = await databases.create()
     async with running_platform(backends_on(database, servers, kafka=kafka), roles=EVENT_ROLES) as platform:
+        # a broker that has just started takes its time to know its topics: not the tests' time
+        async with kafka_from_the_start(kafka) as consumer:
+            await records_of(consumer, await sign_up(platform), 1)
         yield Live(platform=platform, kafka=kafka, database=database)

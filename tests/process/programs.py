@@ -16,6 +16,8 @@ import httpx
 
 ROOT = Path(__file__).parents[2]
 REPLACING = ("DATABASE_URL", "REDIS_URL", "KAFKA_BOOTSTRAP_SERVERS")
+# where the environment forbids bytecode beside the sources, every start would compile everything anew
+BYTECODE = ROOT / "target" / "bytecode"
 READY_SECONDS = 60.0
 RUN_SECONDS = 60.0
 
@@ -23,9 +25,9 @@ RUN_SECONDS = 60.0
 def environment(data_dir: Path, **more: str) -> dict[str, str]:
     """This one without what would replace embedded servers, and with a data directory."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("MODPLANE_")}
-    for name in REPLACING:
+    for name in (*REPLACING, "PYTHONDONTWRITEBYTECODE"):
         kept.pop(name, None)
-    return {**kept, "MODPLANE_DATA_DIR": str(data_dir), **more}
+    return {**kept, "PYTHONPYCACHEPREFIX": str(BYTECODE), "MODPLANE_DATA_DIR": str(data_dir), **more}
 
 
 def start(*arguments: str, log: Path, **given: str) -> subprocess.Popen[bytes]:
