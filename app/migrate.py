@@ -117,15 +117,21 @@ UNSAFE = """
 SELECT r.rolname FROM pg_roles r WHERE r.rolname = session_user AND (r.rolsuper OR r.rolbypassrls
   OR EXISTS (SELECT 1 FROM pg_class c WHERE c.relowner = r.oid AND c.relname = 'organizations'))
 """
+SEES_ALL = f"SELECT session_user WHERE pg_has_role(session_user, '{ADMIN_ROLE}', 'MEMBER')"
 
 
 class UnsafeRole(Exception):
     """The login is one that row-level security does not hold for; the text names it."""
 
 
-async def refuse_unsafe_role(engine: AsyncEngine) -> None:
-    """Row-level security does not hold for a superuser, for BYPASSRLS or for an owner: do not serve as one."""
+async def refuse_unsafe_role(engine: AsyncEngine, *, is_tenant: bool = False) -> None:
+    """Row-level security does not hold for a superuser, for BYPASSRLS or for an owner: do not serve as one.
+
+    Nor does it narrow the administrators' role: tenants are never served as that.
+    """
     async with engine.connect() as connection:
         role = (await connection.exec_driver_sql(UNSAFE)).scalar()
+        if role is None and is_tenant:
+            role = (await connection.exec_driver_sql(SEES_ALL)).scalar()
     if role is not None:
         raise UnsafeRole(f"the role {role} can pass row-level security; the API must not connect as it")

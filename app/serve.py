@@ -93,8 +93,8 @@ async def run_process(process: Process) -> int:
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stop.set)
     async with open_services(process.backends) as services:
-        for engine in (services.database.app_engine, services.database.admin_engine):
-            await refuse_unsafe_role(engine)
+        await refuse_unsafe_role(services.database.app_engine, is_tenant=True)
+        await refuse_unsafe_role(services.database.admin_engine)
         tasks = _background(process, services)
         server = _server(process, services)
         if server is not None and process.listener is not None:

@@ -1,7 +1,7 @@
 """Turning a plan into rows and facts: shared by every command that gives modules to an organization."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 
 from sqlalchemy import select
@@ -159,6 +159,12 @@ def stamp(rows: Sequence[TenantModuleRow], revisions: Sequence[int]) -> None:
         row.revision = row.config_revision = revision
         for source in row.config_sources.values():
             source["revision"] = revision
+        stamp_industry(row, revision)
+
+
+def stamp_industry(row: TenantModuleRow, revision: int) -> None:
+    if row.industry_source:
+        row.industry_source = {**row.industry_source, "revision": revision}
 
 
 def activated_facts(rows: Sequence[TenantModuleRow], catalog: Catalog) -> list[Fact]:
@@ -200,6 +206,7 @@ def _row(
         is_requested=step.cause == "REQUESTED",
         industry_code=each.industry_code,
         industry_config=each.industry_config,
+        industry_source=industry_source(tx, each.industry_code, now),
         configuration=each.config,
         config_sources=initial_sources(tx, each.config, now),
         config_revision=0,
@@ -210,6 +217,14 @@ def _row(
         assigned_by=tx.actor.subject,
         updated_at=now,
     )
+
+
+def industry_source(tx: Transaction, industry_code: str | None, now: datetime) -> JsonObject:
+    """Provenance of the template's layer; the revision is stamped with the row's."""
+    if industry_code is None:
+        return {}
+    source = LeafSource(revision=0, set_by=tx.actor.subject, set_at=now.isoformat(), reason=f"industry:{industry_code}")
+    return asdict(source)
 
 
 def initial_sources(tx: Transaction, config: JsonObject, now: datetime) -> JsonObject:

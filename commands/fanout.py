@@ -203,6 +203,7 @@ def _given(tx: Transaction, module: ModuleRow, organization_id: UUID) -> TenantM
         is_requested=True,
         industry_code=None,
         industry_config={},
+        industry_source={},
         configuration={},
         config_sources={},
         config_revision=0,

@@ -4,7 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
-from commands.assigning import Assigning, Wanted, company_problems, list_assigned, prepare
+from commands.assigning import (
+    Assigning,
+    Wanted,
+    company_problems,
+    industry_source,
+    list_assigned,
+    prepare,
+    stamp_industry,
+)
 from commands.request import Change
 from commands.transaction import Transaction
 from events.facts import Fact, assignment_state, organization_state
@@ -39,6 +47,7 @@ class TemplateApplied:
         self.assigning.number([revision] * len(self.assigning.written))
         for row in self.touched:
             row.revision = row.config_revision = revision
+            stamp_industry(row, revision)
         self.organization.revision = revision
         # a row may be both, woken and touched
         written = {row.module_id: row for row in [*self.assigning.written, *self.touched]}.values()
@@ -66,7 +75,7 @@ async def apply_template(tx: Transaction, organization: OrganizationRow, industr
     assigned = await list_assigned(tx, organization)
     wanted = [_from_template(item, industry_code) for item in template if item.module_id not in assigned]
     assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True, at=INDUSTRY)
-    touched = [row for item in template if (row := _rebased(item, assigned, industry_code)) is not None]
+    touched = [row for item in template if (row := _rebased(tx, item, assigned, industry_code)) is not None]
     refuse_if_any(await _rebase_problems(tx, touched))
     tx.session.add_all(assigning.rows)
     is_same = organization.industry_code == industry_code and organization.industry_name == industry.industry_name
@@ -98,7 +107,7 @@ def _from_template(item: IndustryModuleRow, industry_code: str) -> Wanted:
 
 
 def _rebased(
-    item: IndustryModuleRow, assigned: Mapping[str, TenantModuleRow], industry_code: str
+    tx: Transaction, item: IndustryModuleRow, assigned: Mapping[str, TenantModuleRow], industry_code: str
 ) -> TenantModuleRow | None:
     """Put the template's layer under a module that is there already; the tenant's own layer stays on top of it."""
     row = assigned.get(item.module_id)
@@ -108,6 +117,7 @@ def _rebased(
     if is_same and canonical_json(row.industry_config) == canonical_json(item.default_config):
         return None
     row.industry_code, row.industry_config = industry_code, item.default_config
+    row.industry_source = industry_source(tx, industry_code, datetime.now(UTC))
     row.is_required, row.is_requested, row.updated_at = item.is_required, True, datetime.now(UTC)
     return row
 

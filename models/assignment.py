@@ -21,6 +21,7 @@ class TenantModuleRow(Base):
     is_requested: Mapped[bool]  # False: only because another module needs it
     industry_code: Mapped[str | None]
     industry_config: Mapped[JsonObject]
+    industry_source: Mapped[JsonObject]  # which revision applied the template, who and when; empty without one
     configuration: Mapped[JsonObject]
     # pointer of a leaf -> which revision set it, who, when and why: provenance without reading the history
     config_sources: Mapped[JsonObject]

@@ -33,11 +33,8 @@ class ConfigLayers:
     defaults: JsonObject
     published_at: datetime
     published_revision: int
-    industry_code: str | None
     industry: JsonObject
-    assigned_at: datetime
-    assigned_by: str
-    assigned_revision: int
+    industry_source: JsonObject
     organization: JsonObject
     organization_sources: JsonObject
     company: JsonObject
@@ -57,8 +54,8 @@ def read_sources(stored: JsonObject) -> dict[str, LeafSource]:
 # A company that is not the organization's yields no row: the same answer as a module that it has not got.
 LAYERS = text("""
 SELECT t.organization_id, t.module_id, wanted.company_id, t.version, v.default_config, v.published_at,
-       v.revision AS published_revision, t.industry_code, t.industry_config, t.assigned_at, t.assigned_by,
-       t.revision AS assigned_revision, t.configuration, t.config_sources,
+       v.revision AS published_revision, t.industry_config, t.industry_source,
+       t.configuration, t.config_sources,
        coalesce(c.configuration, '{}'::jsonb) AS company_config,
        coalesce(c.config_sources, '{}'::jsonb) AS company_sources,
        greatest(t.config_revision, coalesce(c.revision, 0)) AS revision
@@ -104,11 +101,8 @@ def _layers_of(row: Row[Any]) -> ConfigLayers:
         defaults=row.default_config,
         published_at=row.published_at,
         published_revision=row.published_revision,
-        industry_code=row.industry_code,
         industry=row.industry_config,
-        assigned_at=row.assigned_at,
-        assigned_by=row.assigned_by,
-        assigned_revision=row.assigned_revision,
+        industry_source=row.industry_source,
         organization=row.configuration,
         organization_sources=row.config_sources,
         company=row.company_config,

@@ -74,15 +74,10 @@ class Merged:
     def explained(self) -> Sequence[Layer]:
         layers = self.layers
         published = LeafSource(revision=layers.published_revision, set_at=layers.published_at.isoformat())
-        assigned = LeafSource(
-            revision=layers.assigned_revision,
-            set_by=layers.assigned_by,
-            set_at=layers.assigned_at.isoformat(),
-            reason=f"industry:{layers.industry_code}",
-        )
+        applied = LeafSource(**layers.industry_source)
         return (
             Layer(name="MODULE", values=layers.defaults, default_source=published),
-            Layer(name="INDUSTRY", values=layers.industry, default_source=assigned),
+            Layer(name="INDUSTRY", values=layers.industry, default_source=applied),
             Layer(
                 name="ORGANIZATION",
                 values=layers.organization,

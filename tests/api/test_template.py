@@ -236,3 +236,20 @@ async def test_a_module_that_was_assigned_before_keeps_its_config_over_the_templ
         {"module": {"code": code}, "isRequired": True, "dependencyOf": [], "revision": payload["revision"]}
     ]
     assert (await effective_config(platform, organization, code))["values"] == {"a": 2, "b": 1}
+
+
+async def test_an_industry_leaf_keeps_its_origin(platform: Platform) -> None:
+    code = await register(platform, unique("ledger"), configuration={"defaults": {"currency": "USD"}})
+    industry = await create_industry(platform, {"module": code, "defaultConfig": {"currency": "EUR"}})
+    organization = await sign_up(platform, industry=industry)
+    await set_config(platform, organization, code, {"terms": 7})
+    fields = "leaves { pointer layer revision setBy reason }"
+    leaves = (await effective_config(platform, organization, code, fields=fields))["leaves"]
+    reason = f"industry:{industry}"
+    assert leaves[0] == {
+        "pointer": "/currency",
+        "layer": "INDUSTRY",
+        "revision": 2,
+        "setBy": "tester",
+        "reason": reason,
+    }

@@ -156,6 +156,19 @@ async def test_a_login_that_passes_the_wall_is_refused(own: URL, owner: asyncpg.
         await engine.dispose()
 
 
+async def test_tenants_are_not_served_as_the_administrators_role(own: URL) -> None:
+    for url, is_refused in ((role_urls(own).admin, True), (role_urls(own).app, False)):
+        engine = create_async_engine(url)
+        try:
+            await refuse_unsafe_role(engine, is_tenant=True)
+            assert not is_refused
+        except UnsafeRole as error:
+            assert is_refused
+            assert ADMIN in str(error)
+        finally:
+            await engine.dispose()
+
+
 async def refused(url: URL, role: str) -> None:
     engine = create_async_engine(url)
     try:

@@ -2,16 +2,15 @@
 
 import asyncio
 import json
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import asyncpg
 import pytest
 from aiokafka import AIOKafkaProducer
 
-from app.migrate import connect_owner
 from events.types import EventType
-from tests.live.clients import header, kafka_from_the_start, over_websocket, records_of
+from tests.live.clients import kafka_from_the_start, over_websocket, records_of
 from tests.live.conftest import Live
+from tests.live.tables import applied, column
 from tests.support.stories import rename, sign_up
 
 TOPIC = EventType.ASSIGNED.topic
@@ -94,9 +93,7 @@ async def test_a_genuine_looking_record_does_not_stop_the_others(live: Live, nam
         assert await rename(live.platform, organization) == 2
         assert (await subscriber.take(1, seconds=5))[0]["revision"] == 2
         await subscriber.nothing_else()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while await applied(live, organization, 2) != 1:
-            await asyncio.sleep(0.1)
+    assert await applied(live.database, organization, until=2) == [1, 2]
 
 
 async def test_a_repeated_event_is_applied_and_heard_once(live: Live) -> None:
@@ -111,11 +108,7 @@ async def test_a_repeated_event_is_applied_and_heard_once(live: Live) -> None:
         await rename(live.platform, organization)
         assert [event["revision"] for event in await subscriber.take(3)] == [1, 2, 3]
         await subscriber.nothing_else()
-    async with asyncio.timeout(WAIT_SECONDS):
-        while await applied(live, organization, 3) != 1:
-            await asyncio.sleep(0.1)
-    for record in records:
-        assert await applied(live, organization, int(header(record, "ce_rev"))) == 1
+    assert await applied(live.database, organization, until=3) == [1, 2, 3]
 
 
 async def put(
@@ -127,21 +120,7 @@ async def put(
 
 
 async def parked(live: Live) -> int:
-    return await count(live, "SELECT count(*) FROM dead_event WHERE status = 'parked' AND topic = $1", TOPIC)
-
-
-async def applied(live: Live, organization: str, rev: int) -> int:
-    """How many inbox rows there are for an event that the log knows."""
-    query = (
-        "SELECT count(*) FROM inbox i JOIN event_log e ON e.id = i.event_id WHERE e.organization_id = $1 AND e.rev = $2"
+    (count,) = await column(
+        live.database, "SELECT count(*) FROM dead_event WHERE status = 'parked' AND topic = $1", TOPIC
     )
-    return await count(live, query, UUID(organization), rev)
-
-
-async def count(live: Live, query: str, *arguments: object) -> int:
-    connection: asyncpg.Connection = await connect_owner(live.database)
-    try:
-        found: int = await connection.fetchval(query, *arguments)
-    finally:
-        await connection.close()
-    return found
+    return count

@@ -3,12 +3,11 @@
 import asyncio
 import json
 
-import asyncpg
 from aiokafka import ConsumerRecord
 
-from app.migrate import connect_owner
 from tests.live.clients import header, kafka_from_the_start, records_of
 from tests.live.conftest import Live
+from tests.live.tables import column
 from tests.support.stories import assign, create_company, events_of, sign_up, unassign
 
 
@@ -62,7 +61,7 @@ async def test_every_event_is_published_once_and_in_order(live: Live) -> None:
 async def test_the_outbox_is_empty_afterwards(live: Live) -> None:
     organization = await sign_up(live.platform)
     async with asyncio.timeout(5):
-        while await pending(live) > 0:
+        while await column(live.database, "SELECT seq FROM outbox"):
             await asyncio.sleep(0.05)
     async with kafka_from_the_start(live.kafka) as consumer:
         assert len(await records_of(consumer, organization, 1)) == 1
@@ -87,12 +86,3 @@ async def busy(live: Live, organization: str) -> None:
 
 def in_order(records: list[ConsumerRecord]) -> list[ConsumerRecord]:
     return sorted(records, key=lambda record: int(header(record, "ce_rev")))
-
-
-async def pending(live: Live) -> int:
-    connection: asyncpg.Connection = await connect_owner(live.database)
-    try:
-        count: int = await connection.fetchval("SELECT count(*) FROM outbox")
-    finally:
-        await connection.close()
-    return count

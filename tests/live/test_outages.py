@@ -14,6 +14,7 @@ from tests.conftest import Databases, backends_on
 from tests.live.clients import over_websocket, revisions
 from tests.live.conftest import EVENT_ROLES, Live
 from tests.live.servers import frozen, port_of
+from tests.live.tables import applied
 from tests.support.platform import Platform, running_platform
 from tests.support.stories import module_codes, rename, sign_up
 
@@ -22,10 +23,10 @@ WRITES = 50
 
 
 @asynccontextmanager
-async def platform_on(databases: Databases, servers: Endpoints, *, kafka: str) -> AsyncIterator[Platform]:
-    backends = backends_on(await databases.create(), servers, kafka=kafka)
-    async with running_platform(backends, roles=EVENT_ROLES) as platform:
-        yield platform
+async def live_on(databases: Databases, servers: Endpoints, *, kafka: str) -> AsyncIterator[Live]:
+    database = await databases.create()
+    async with running_platform(backends_on(database, servers, kafka=kafka), roles=EVENT_ROLES) as platform:
+        yield Live(platform=platform, kafka=kafka, database=database)
 
 
 async def test_a_frozen_broker_delays_events_and_nothing_else(live: Live) -> None:
@@ -40,6 +41,7 @@ async def test_a_frozen_broker_delays_events_and_nothing_else(live: Live) -> Non
         await subscriber.nothing_else()
         await rename(live.platform, organization)
         assert revisions(await subscriber.take(1)) == [WRITES + 2]
+    assert await applied(live.database, organization, until=WRITES + 2) == list(range(1, WRITES + 3))
 
 
 async def test_a_broker_that_is_gone_and_comes_back_empty_delays_events_and_nothing_else(
@@ -49,7 +51,8 @@ async def test_a_broker_that_is_gone_and_comes_back_empty_delays_events_and_noth
     again = Supervisor(tmp_path / "kafka", postgres=False, redis=False)
     kafka = first.start().kafka
     try:
-        async with platform_on(databases, servers, kafka=kafka) as platform:
+        async with live_on(databases, servers, kafka=kafka) as live:
+            platform = live.platform
             organization = await sign_up(platform)
             async with over_websocket(platform, organization=organization, after="v1:0") as subscriber:
                 assert revisions(await subscriber.take(1)) == [1]
@@ -59,6 +62,7 @@ async def test_a_broker_that_is_gone_and_comes_back_empty_delays_events_and_noth
                 assert revisions(await subscriber.take(WRITES, seconds=45)) == list(range(2, WRITES + 2))
                 await rename(platform, organization)
                 assert revisions(await subscriber.take(1)) == [WRITES + 2]
+            assert await applied(live.database, organization, until=WRITES + 2) == list(range(1, WRITES + 3))
     finally:
         first.stop()
         again.stop()

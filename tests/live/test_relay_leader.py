@@ -3,16 +3,15 @@
 import asyncio
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from app.embedded.supervisor import Endpoints
-from app.migrate import connect_owner
 from events.relay import Relay, RelaySettings
 from tests.conftest import Databases, backends_on
 from tests.live.clients import header, kafka_from_the_start, records_of
 from tests.live.conftest import Live
+from tests.live.tables import column, execute
 from tests.support.platform import running_platform
 from tests.support.stories import rename, sign_up
 
@@ -115,16 +114,8 @@ async def one_leads(live: Live) -> list[int]:
 
 
 async def leaders(live: Live) -> list[int]:
-    connection: asyncpg.Connection = await connect_owner(live.database)
-    try:
-        return [row["pid"] for row in await connection.fetch(LEADERS)]
-    finally:
-        await connection.close()
+    return await column(live.database, LEADERS)
 
 
 async def cut(live: Live, pid: int) -> None:
-    connection: asyncpg.Connection = await connect_owner(live.database)
-    try:
-        assert await connection.fetchval("SELECT pg_terminate_backend($1)", pid)
-    finally:
-        await connection.close()
+    await execute(live.database, "SELECT pg_terminate_backend($1)", pid)

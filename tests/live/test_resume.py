@@ -2,13 +2,13 @@
 
 import asyncio
 import random
+from uuid import UUID
 
-import asyncpg
 import pytest
 
-from app.migrate import connect_owner
 from tests.live.clients import OVER, over_websocket, revisions
 from tests.live.conftest import Live
+from tests.live.tables import execute
 from tests.support.stories import register, rename, sign_up, unique
 
 EVENTS = 300
@@ -135,10 +135,5 @@ async def follow(live: Live, organization: str, transport: str) -> tuple[list[in
 
 async def forget(live: Live, organization: str, *, until: int) -> None:
     """What retention does to a log, as the database's owner."""
-    connection: asyncpg.Connection = await connect_owner(live.database)
-    try:
-        await connection.execute(
-            "DELETE FROM event_log WHERE organization_id = $1::text::uuid AND rev <= $2", organization, until
-        )
-    finally:
-        await connection.close()
+    statement = "DELETE FROM event_log WHERE organization_id = $1 AND rev <= $2"
+    await execute(live.database, statement, UUID(organization), until)
