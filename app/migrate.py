@@ -9,7 +9,7 @@ import asyncpg
 from sqlalchemy import URL, Connection, text
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 
-from models.database import ADMIN_ROLE, APP_ROLE, RELAY_ROLE, DatabaseUrls, parse_url
+from models.database import ADMIN_ROLE, APP_ROLE, RELAY_ROLE, DatabaseUrls, direct, parse_url
 
 MIGRATIONS = Path(__file__).parent.parent / "migrations"
 ROLES = (APP_ROLE, ADMIN_ROLE, RELAY_ROLE)
@@ -74,14 +74,7 @@ async def _can_log_in(url: URL) -> bool:
 
 
 async def connect_owner(url: URL) -> asyncpg.Connection:
-    return await asyncpg.connect(
-        host=url.host,
-        port=url.port,
-        user=url.username,
-        password=url.password,
-        database=url.database,
-        timeout=5,
-    )
+    return await asyncpg.connect(**direct(url), timeout=5)
 
 
 async def _run(engine: AsyncEngine, revision: str) -> None:

@@ -21,6 +21,7 @@ from sqlalchemy import URL
 from events.envelope import COLUMNS, StoredEvent, message_of
 from events.topics import ensure_topics
 from events.wakeup import CHANNEL
+from models.database import direct
 
 log = logging.getLogger("modplane.relay")
 
@@ -123,20 +124,23 @@ class Relay:
     async def _send(self, producer: AIOKafkaProducer, connection: asyncpg.Connection, rows: Sequence[Any]) -> list[int]:
         """Send in order, then wait for all acknowledgements; the seqs of the rows that are done with."""
         acks: dict[int, asyncio.Future[Any]] = {}
+        events = {row["seq"]: _stored(row) for row in rows}
         done: list[int] = []
         for row in rows:
-            event = _stored(row)
-            message = message_of(event)
+            message = message_of(events[row["seq"]])
             try:
                 acks[row["seq"]] = await producer.send(
                     message.topic, value=message.value, key=message.key, headers=list(message.headers)
                 )
             except MessageSizeTooLargeError as error:
-                await _park(connection, event, error)
+                await _park(connection, events[row["seq"]], error)
                 done.append(row["seq"])
         results = await asyncio.gather(*acks.values(), return_exceptions=True)
         for seq, result in zip(acks, results, strict=True):
-            if not isinstance(result, BaseException):
+            if isinstance(result, MessageSizeTooLargeError):
+                await _park(connection, events[seq], result)
+                done.append(seq)
+            elif not isinstance(result, BaseException):
                 done.append(seq)
             else:
                 log.warning("event not acknowledged: %r", result)
@@ -195,11 +199,7 @@ async def _start_producer(bootstrap: str) -> AIOKafkaProducer:
 async def connect(url: URL) -> asyncpg.Connection:
     """A direct connection, outside any pool: advisory locks and LISTEN belong to a session."""
     return await asyncpg.connect(
-        host=url.host,
-        port=url.port,
-        user=url.username,
-        password=url.password,
-        database=url.database,
+        **direct(url),
         timeout=5,
         server_settings={
             "application_name": "modplane-relay",

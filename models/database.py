@@ -84,5 +84,20 @@ def _engine(url: URL, *, pool_size: int, timeouts: dict[str, str]) -> AsyncEngin
 
 
 def parse_url(url: str) -> URL:
-    """A SQLAlchemy URL of `postgres://`, `postgresql://` or `postgresql+asyncpg://`."""
-    return make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+    """A SQLAlchemy URL of `postgres://`, `postgresql://` or `postgresql+asyncpg://`; libpq's sslmode is understood."""
+    parsed = make_url(url.replace("postgres://", "postgresql://", 1)).set(drivername="postgresql+asyncpg")
+    if "sslmode" in parsed.query:
+        parsed = parsed.update_query_dict({"ssl": parsed.query["sslmode"]}).difference_update_query(["sslmode"])
+    return parsed
+
+
+def direct(url: URL) -> dict[str, Any]:
+    """What the driver needs to connect outside any pool."""
+    return {
+        "host": url.host,
+        "port": url.port,
+        "user": url.username,
+        "password": url.password,
+        "database": url.database,
+        "ssl": url.query.get("ssl"),
+    }
