@@ -95,7 +95,8 @@ class LiveStream:
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _tail(self) -> None:
-        partitions = await asyncio.wait_for(ensure_topics(self._bootstrap), 10)
+        async with asyncio.timeout(10):
+            partitions = await ensure_topics(self._bootstrap)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -104,9 +105,11 @@ class LiveStream:
             max_poll_records=500,
         )
         try:
-            await asyncio.wait_for(consumer.start(), 10)
+            async with asyncio.timeout(10):
+                await consumer.start()
             consumer.assign(partitions)
-            await asyncio.wait_for(consumer.seek_to_end(), 10)
+            async with asyncio.timeout(10):
+                await consumer.seek_to_end()
             # what was said between the last tail and this one is in the log
             self._all_fall_behind()
             while True:
@@ -115,7 +118,8 @@ class LiveStream:
                         self._deliver(record.headers, record.value)
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), 2)
+                async with asyncio.timeout(2):
+                    await consumer.stop()
 
     def _deliver(self, headers: list[tuple[str, bytes]], value: bytes | None) -> None:
         try:

@@ -58,7 +58,8 @@ class Reactions:
             await asyncio.sleep(RETRY_SECONDS)
 
     async def _consume(self) -> None:
-        await asyncio.wait_for(ensure_topics(self._bootstrap), 10)
+        async with asyncio.timeout(10):
+            await ensure_topics(self._bootstrap)
         consumer = AIOKafkaConsumer(
             *TOPICS,
             bootstrap_servers=self._bootstrap,
@@ -69,7 +70,8 @@ class Reactions:
             max_poll_records=500,
         )
         try:
-            await asyncio.wait_for(consumer.start(), 15)
+            async with asyncio.timeout(15):
+                await consumer.start()
             while True:
                 batches = await consumer.getmany(timeout_ms=500)
                 for records in batches.values():
@@ -80,7 +82,8 @@ class Reactions:
                         await consumer.commit()
         finally:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(consumer.stop(), 5)
+                async with asyncio.timeout(5):
+                    await consumer.stop()
 
     async def _apply_until_done(self, records: Sequence[Any]) -> None:
         """A database that is away is waited for; events are never skipped for it."""

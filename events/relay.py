@@ -91,12 +91,15 @@ class Relay:
         finally:
             # a connection that hangs must not hold the lock's heir up
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(connection.close(), 2)
+                async with asyncio.timeout(2):
+                    await connection.close()
             connection.terminate()
 
     async def _rest(self) -> None:
+        # everywhere here timeout() and not wait_for(), which in Python 3.11 may swallow a cancellation
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(self._woken.wait(), POLL_SECONDS)
+            async with asyncio.timeout(POLL_SECONDS):
+                await self._woken.wait()
         self._woken.clear()
 
     async def _publish_pending(self, connection: asyncpg.Connection) -> int:
@@ -109,7 +112,8 @@ class Relay:
             producer = await self._connected_producer()
             if time.monotonic() - asked_at > TRUST_SECONDS:
                 return BATCH  # connecting took too long to still trust the lock: read again
-            acked = await asyncio.wait_for(self._send(producer, connection, rows), ACK_SECONDS)
+            async with asyncio.timeout(ACK_SECONDS):
+                acked = await self._send(producer, connection, rows)
         except (KafkaError, OSError, TimeoutError) as error:
             log.warning("broker not reached, %d events wait: %r", len(rows), error)
             await self._drop_producer()
@@ -148,7 +152,8 @@ class Relay:
 
     async def _connected_producer(self) -> AIOKafkaProducer:
         if self._producer is None:
-            await asyncio.wait_for(ensure_topics(self._settings.bootstrap), 10)
+            async with asyncio.timeout(10):
+                await ensure_topics(self._settings.bootstrap)
             self._producer = await _start_producer(self._settings.bootstrap)
         return self._producer
 
@@ -157,7 +162,8 @@ class Relay:
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), 2)
+                async with asyncio.timeout(2):
+                    await producer.stop()
 
 
 def _stored(row: Any) -> StoredEvent:
@@ -185,10 +191,12 @@ async def _start_producer(bootstrap: str) -> AIOKafkaProducer:
             request_timeout_ms=10_000,
         )
         try:
-            await asyncio.wait_for(producer.start(), 10)
+            async with asyncio.timeout(10):
+                await producer.start()
         except (KafkaError, TimeoutError) as error:
             with contextlib.suppress(Exception):
-                await asyncio.wait_for(producer.stop(), 2)
+                async with asyncio.timeout(2):
+                    await producer.stop()
             if not enable_idempotence or isinstance(error, UnsupportedVersionError):
                 raise
             continue

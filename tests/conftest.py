@@ -77,6 +77,6 @@ async def platform(databases: Databases, servers: Endpoints) -> AsyncIterator[Pl
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Fast and pure tests first: a broken rule should not wait for servers."""
-    order = {"rules": 0, "architecture": 1, "transport": 2}
-    items.sort(key=lambda item: order.get(Path(item.fspath).parent.name, 3))
+    """Fast and pure tests first; the supervisor's own while no other server runs, for they count processes."""
+    order = {"rules": 0, "architecture": 1, "transport": 2, "embedded": 3}
+    items.sort(key=lambda item: order.get(Path(item.fspath).parent.name, 4))

@@ -88,7 +88,8 @@ def run_relay(live: Live) -> asyncio.Task[None]:
 async def end(*relays: asyncio.Task[None]) -> None:
     for relay in relays:
         relay.cancel()
-    await asyncio.gather(*relays, return_exceptions=True)
+    _, pending = await asyncio.wait(relays, timeout=10)
+    assert not pending, "told once, a relay ends"
 
 
 async def write(live: Live, organization: str, count: int) -> None:

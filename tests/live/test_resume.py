@@ -81,8 +81,10 @@ async def test_an_administrator_hears_the_platforms_stream_too(live: Live) -> No
     organization = await sign_up(live.platform)
     async with over_websocket(live.platform, organization=organization, after="v1:0") as subscriber:
         (event,) = await subscriber.take(1)
-    async with over_websocket(live.platform, types=["REGISTERED"], after=event["cursor"]) as subscriber:
-        code = await register(live.platform, unique("heard"))
+    code = unique("heard")
+    registrations = over_websocket(live.platform, types=["REGISTERED"], module=code, after=event["cursor"])
+    async with registrations as subscriber:
+        await register(live.platform, code)
         (registered,) = await subscriber.take(1)
     assert (registered["organizationId"], registered["moduleCode"]) == (None, code)
 
