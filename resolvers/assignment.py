@@ -11,7 +11,7 @@ from graph.guard import Guard
 from graph.run import Ran, run_command
 from graph.types.assignment import ModuleAssignment
 from graph.types.ids import parse_id
-from graph.types.inputs import (
+from graph.types.inputs.assignment import (
     ApplyIndustryTemplateInput,
     AssignModuleInput,
     BulkAssignModulesInput,

@@ -11,7 +11,7 @@ from graph.guard import Guard
 from graph.run import Ran, run_command
 from graph.types.effective_config import EffectiveConfig, find_effective_config
 from graph.types.ids import parse_id, require_id
-from graph.types.inputs import SetCompanyConfigInput, SetOrganizationConfigInput, company_request
+from graph.types.inputs.config import SetCompanyConfigInput, SetOrganizationConfigInput, company_request
 from graph.types.payload import ConfigPayload
 from queries.effective_config import ConfigKey
 from queries.organization import find_company_organization

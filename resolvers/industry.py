@@ -8,7 +8,7 @@ from graph.guard import Guard
 from graph.run import Ran, run_command
 from graph.types.connection import After, Connection, First, page_request
 from graph.types.industry import Industry
-from graph.types.inputs import CreateIndustryInput, IndustryRefInput, UpdateIndustryInput
+from graph.types.inputs.industry import CreateIndustryInput, IndustryRefInput, UpdateIndustryInput
 from graph.types.payload import IndustryPayload
 from queries import industry as queries
 

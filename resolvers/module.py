@@ -7,7 +7,7 @@ from graph.context import Info
 from graph.guard import Guard
 from graph.run import Ran, run_command
 from graph.types.connection import After, Connection, First, page_request
-from graph.types.inputs import ModuleFilter, ModuleRefInput, RegisterModuleInput, UpdateModuleInput
+from graph.types.inputs.module import ModuleFilter, ModuleRefInput, RegisterModuleInput, UpdateModuleInput
 from graph.types.module import Module
 from graph.types.payload import Change, ModulePayload
 from queries import module as queries

@@ -10,7 +10,7 @@ from graph.guard import Guard
 from graph.run import run_command
 from graph.types.connection import After, Connection, First, page_request
 from graph.types.ids import parse_id
-from graph.types.inputs import (
+from graph.types.inputs.organization import (
     CreateCompanyInput,
     OrganizationFilter,
     SignUpOrganizationInput,
