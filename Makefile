@@ -23,7 +23,7 @@ run: .venv/run.stamp ## start Modplane and all it needs on 127.0.0.1:8000 (MODPL
 	@exec .venv/bin/modplane dev
 
 test: .venv/dev.stamp ## run the whole suite on real servers (REQUIRE_APACHE_KAFKA=1: on Apache Kafka or not at all)
-	@.venv/bin/pytest
+	@.venv/bin/pytest -rs
 
 check: .venv/dev.stamp ## format, lint, types, import contracts, schema drift
 	.venv/bin/ruff format --check .
