@@ -25,6 +25,7 @@ log = logging.getLogger("modplane.reactions")
 
 CONSUMER = "modplane-reactions"
 RETRY_SECONDS = 1.0
+COMMIT_SECONDS = 5.0
 
 RaiseFloors = Callable[[Mapping[UUID, int]], Awaitable[bool]]
 
@@ -79,7 +80,9 @@ class Reactions:
                 if batches:
                     # best effort: what is read again is known to the inbox
                     with contextlib.suppress(KafkaError):
-                        await consumer.commit()
+                        # the library would try for ever when a topic is gone: a new consumer makes it again
+                        async with asyncio.timeout(COMMIT_SECONDS):
+                            await consumer.commit()
         finally:
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(5):

@@ -63,7 +63,8 @@ async def test_a_broker_that_is_gone_and_comes_back_empty_delays_events_and_noth
                 assert revisions(await subscriber.take(WRITES, seconds=45)) == list(range(2, WRITES + 2))
                 await rename(platform, organization)
                 assert revisions(await subscriber.take(1)) == [WRITES + 2]
-            assert await applied(live.database, organization, until=WRITES + 2) == list(range(1, WRITES + 3))
+            heard = await applied(live.database, organization, until=WRITES + 2, seconds=90)
+            assert heard == list(range(1, WRITES + 3))
     finally:
         first.stop()
         again.stop()
