@@ -26,6 +26,8 @@ log = logging.getLogger("modplane.reactions")
 CONSUMER = "modplane-reactions"
 RETRY_SECONDS = 1.0
 COMMIT_SECONDS = 5.0
+REQUEST_MS = 12_000  # longer than a group may take to agree, which is the session's ten seconds
+STOP_SECONDS = 15.0  # longer than any request
 
 RaiseFloors = Callable[[Mapping[UUID, int]], Awaitable[bool]]
 
@@ -68,6 +70,7 @@ class Reactions:
             enable_auto_commit=False,
             auto_offset_reset="earliest",
             session_timeout_ms=10_000,
+            request_timeout_ms=REQUEST_MS,
             max_poll_records=500,
         )
         try:
@@ -84,9 +87,7 @@ class Reactions:
                         async with asyncio.timeout(COMMIT_SECONDS):
                             await consumer.commit()
         finally:
-            with contextlib.suppress(Exception):
-                async with asyncio.timeout(5):
-                    await consumer.stop()
+            await _stop(consumer)
 
     async def _apply_until_done(self, records: Sequence[Any]) -> None:
         """A database that is away is waited for; events are never skipped for it."""
@@ -123,6 +124,17 @@ class Reactions:
             highest[event.organization_id] = max(event.rev, highest.get(event.organization_id, 0))
         if highest:
             await self._raise_floors(highest)
+
+
+async def _stop(consumer: AIOKafkaConsumer) -> None:
+    """To its end: half stopped, it would go on sending heartbeats and keep its partitions from its successor."""
+    try:
+        async with asyncio.timeout(STOP_SECONDS):
+            await consumer.stop()
+    except TimeoutError as error:
+        raise RuntimeError("the old consumer does not end: this process has to") from error
+    except (KafkaError, OSError) as error:
+        log.warning("consumer ended with an error: %r", error)
 
 
 def _parked(record: Any, error: MalformedEvent) -> dict[str, Any]:
