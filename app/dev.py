@@ -16,6 +16,7 @@ from app.serve import ROLES, Backends, Process, open_services, run_process
 from app.settings import Settings
 from auth.actor import Role
 from auth.tokens import TokenIssuer, TokenSubject, TokenVerifier, sign_token
+from events import failpoints
 from models.database import parse_url
 
 TOKEN_SECONDS = 30 * 24 * 3600
@@ -146,6 +147,8 @@ def run_serve(settings: Settings, roles: tuple[str, ...]) -> int:
     ]
     if missing:
         raise ValueError(f"set {', '.join(missing)}: serve starts no servers of its own (modplane dev does)")
+    if settings.failpoint:
+        failpoints.arm(settings.failpoint)
     assert settings.database_url
     assert settings.redis_url
     assert settings.kafka_bootstrap_servers

@@ -18,6 +18,9 @@ class Settings(BaseSettings):
     database_admin_url: str | None = Field(default=None, validation_alias="DATABASE_ADMIN_URL")
     database_relay_url: str | None = Field(default=None, validation_alias="DATABASE_RELAY_URL")
 
+    # Where this process is to die, for the chaos suite: events/failpoints.py has the names.
+    failpoint: str | None = Field(default=None, validation_alias="FAILPOINT")
+
     host: str = "127.0.0.1"
     port: int = Field(default=8000, ge=0, le=65535)
     data_dir: Path = Path(".modplane")

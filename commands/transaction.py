@@ -23,6 +23,7 @@ from auth.actor import Actor
 from cache.floor import RevisionFloor
 from commands.request import Outcome, Request, TenantRequest
 from events.facts import Fact
+from events.failpoints import reach, reach_during
 from events.log import append_facts
 from events.wakeup import Wakeup
 from models.base import PLATFORM_ID
@@ -133,6 +134,7 @@ class Writer:
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
         """Commits what happened inside, its facts included, or nothing."""
+        reach("api.before_transaction")
         is_tenant = scope.stream != PLATFORM_ID
         opened = self.database.tenant_session(scope.stream) if is_tenant else self.database.platform_session()
         async with asyncio.timeout(TRANSACTION_SECONDS_MAX), opened as session:
@@ -140,10 +142,14 @@ class Writer:
             await session.execute(LOCK_REGISTRY if scope.changes_registry else SHARE_REGISTRY)
             yield tx
             await session.flush()
+            reach("api.state_written")
             _check_numbering(tx)
             await append_facts(session, tx.facts, actor=self.actor.subject, traceparent=None)
-            await session.commit()
+            reach("api.facts_written")
+            await reach_during("api.commit_sent", session.commit())
+        reach("api.committed")
         await self._announce(tx.facts)
+        reach("api.before_reply")
 
     async def _announce(self, facts: Iterable[Fact]) -> None:
         """After COMMIT, before the reply. Best effort: the relay polls, and the reactions raise the floors again."""
