@@ -3,6 +3,7 @@
 Never holds: what a particular server is told (postgres.py, valkey.py, tansu.py).
 """
 
+import signal
 import subprocess
 import threading
 import time
@@ -88,6 +89,17 @@ class Supervisor:
             if running.process.poll() is not None:
                 return _describe_end(self._directory, running)
         return None
+
+    def restart(self, name: str, *, by: signal.Signals = signal.SIGKILL) -> None:
+        """End a server by a signal and have it back on its port, ready: how a crash and its repair look from outside."""
+        if self._directory is None or name not in self._running:
+            raise EmbeddedServerError(f"{name} is not running.")
+        known = self._running.pop(name)
+        end(known.process, ((by, known.server.ready_seconds_max), *known.server.stop_ladder))
+        self._spawn(self._directory, known.server, wish=known.port)
+        self._wait_until_ready(self._directory, name)
+        if self._running[name].port != known.port:
+            raise EmbeddedServerError(f"The port {known.port} of {name} was taken while it was away.")
 
     def _start_in(self, directory: DataDir) -> Endpoints:
         # The quick ones first: they get ready while PostgreSQL, perhaps, makes its cluster.
