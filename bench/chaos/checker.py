@@ -6,6 +6,7 @@ I1 to I8 are the promises of docs/reliability.md. Never holds I/O: tests/chaos p
 from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from itertools import groupby
 from typing import Any
 from uuid import UUID
@@ -25,7 +26,7 @@ class Logged:
     rev: int
     kind: str
     modules: tuple[str, ...]
-    moment: object
+    moment: datetime
     payload: Mapping[str, Any]
 
 

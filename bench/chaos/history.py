@@ -29,6 +29,7 @@ class Operation:
     revision: int = 0
     events: int = 0
     message: str = ""
+    was_hung: bool = False  # a try had no answer in the time in which the server promises one
 
 
 @dataclass

@@ -142,6 +142,7 @@ async def carry_out(load: Load, client: Client, operation: Operation) -> None:
             payload = payload_of(await client.ask(MUTATIONS[operation.kind], variables))
         except (Lost, Transient) as error:
             operation.message = str(error)
+            operation.was_hung = operation.was_hung or "TimeoutError" in operation.message
             await asyncio.sleep(TRY_AGAIN_SECONDS * load.random.uniform(0.5, 1.5))
             continue
         except Refused as error:

@@ -10,9 +10,11 @@ import signal
 import sys
 from contextlib import ExitStack
 from pathlib import Path
+from typing import Any
 
+from app.embedded.ports import choose_port
 from app.embedded.supervisor import Supervisor
-from tests.brokers.apache_kafka import apache_kafka
+from tests.brokers.apache_kafka import Proxied, apache_kafka
 from tests.live.servers import pid_on, port_of
 
 # PostgreSQL's own word for a crash: immediate shutdown. SIGKILL would leave its shared memory to be cleaned by hand.
@@ -25,10 +27,12 @@ class Broker:
     def __init__(self, directory: Path) -> None:
         self._directory = directory
         self._stack = ExitStack()
+        listens = choose_port(None, taken=())
+        self.proxied = Proxied(listens=listens, advertised=choose_port(None, taken=(listens,)))
         self.address = ""
 
     def start(self) -> None:
-        self.address = self._stack.enter_context(apache_kafka(self._directory))
+        self.address = self._stack.enter_context(apache_kafka(self._directory, proxied=self.proxied))
 
     def restart(self) -> None:
         os.kill(pid_on(port_of(self.address)), signal.SIGKILL)
@@ -48,7 +52,9 @@ def main() -> None:
     try:
         endpoints = supervisor.start()
         broker.start()
-        _tell({"postgres": endpoints.postgres, "redis": endpoints.redis, "kafka": broker.address})
+        ports = {"listens": broker.proxied.listens, "advertised": broker.proxied.advertised}
+        stores = {"postgres": endpoints.postgres, "redis": endpoints.redis, "kafka": broker.address}
+        _tell({**stores, "kafka_proxied": ports})
         for line in sys.stdin:
             name = json.loads(line)["restart"]
             if name == "kafka":
@@ -61,7 +67,7 @@ def main() -> None:
         supervisor.stop()
 
 
-def _tell(message: dict[str, str]) -> None:
+def _tell(message: dict[str, Any]) -> None:
     print(json.dumps(message), flush=True)
 
 

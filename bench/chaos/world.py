@@ -39,6 +39,7 @@ class Child:
     port: int
     failpoint: str | None
     ready_file: Path
+    zygote: "Zygote | None" = None
     exited: asyncio.Event = field(default_factory=asyncio.Event)
     status: int | None = None
 
@@ -81,6 +82,7 @@ class Zygote:
         _say(self._program, {**order, "tag": tag})
         child = await spawned
         child.roles, child.port, child.failpoint = order["roles"], order["port"], order.get("failpoint")
+        child.zygote = self
         child.ready_file = Path(order["log"] + f".{child.pid}.ready")
         return child
 
@@ -123,6 +125,7 @@ class World:
     zygote: Zygote
     key: Ed25519PrivateKey
     servers: asyncio.subprocess.Process
+    kafka_proxied: Mapping[str, int]  # the port it listens on for a proxy, and the one where it says the proxy is
     taken: set[int] = field(default_factory=set)
 
     def token(self, role: Role = Role.SUPER_ADMIN, *, subject: str = "chaos") -> str:
@@ -199,6 +202,7 @@ async def open_world(directory: Path) -> AsyncIterator[World]:
             zygote=zygote,
             key=Ed25519PrivateKey.generate(),
             servers=servers,
+            kafka_proxied=told["kafka_proxied"],
         )
     finally:
         with suppress(AttributeError):

@@ -13,6 +13,7 @@ import subprocess
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from xml.etree import ElementTree
 
@@ -53,8 +54,16 @@ def available() -> str | None:
     return None
 
 
+@dataclass(frozen=True)
+class Proxied:
+    """A second listener: whoever asks it for the broker is sent to another port, where a proxy stands."""
+
+    listens: int
+    advertised: int
+
+
 @contextmanager
-def apache_kafka(directory: Path) -> Iterator[str]:
+def apache_kafka(directory: Path, *, proxied: Proxied | None = None) -> Iterator[str]:
     """The bootstrap address of a broker that lives as long as this context; not to be entered inside an event loop.
 
     The same directory gives the same topics and, if nobody has taken it, the same port.
@@ -64,7 +73,7 @@ def apache_kafka(directory: Path) -> Iterator[str]:
     jars = _copy_jars()
     claimed = claim(directory)
     try:
-        process, port = _start(claimed, jars)
+        process, port = _start(claimed, jars, proxied)
         try:
             yield f"127.0.0.1:{port}"
         finally:
@@ -102,7 +111,7 @@ def _copy_jars() -> Path:
     return jars
 
 
-def _start(directory: DataDir, jars: Path) -> tuple[subprocess.Popen[bytes], int]:
+def _start(directory: DataDir, jars: Path, proxied: Proxied | None) -> tuple[subprocess.Popen[bytes], int]:
     java = [_find_java() or "java", *JVM_FLAGS, "-cp", f"{jars}/*"]
     properties = directory.path / "server.properties"
     wishes = load_ports(directory)
@@ -110,7 +119,8 @@ def _start(directory: DataDir, jars: Path) -> tuple[subprocess.Popen[bytes], int
         port = choose_port(wishes.get("broker"), taken=())
         controller_port = choose_port(wishes.get("controller"), taken=(port,))
         directory.log(NAME).write_bytes(b"")
-        write_config(properties, _properties(directory.path, port=port, controller_port=controller_port))
+        described = _properties(directory.path, port=port, controller_port=controller_port, proxied=proxied)
+        write_config(properties, described)
         if not (directory.path / "data" / "meta.properties").exists():
             _format(directory, java, properties=properties)
         process = spawn(
@@ -170,15 +180,21 @@ async def _is_answering(port: int) -> bool:
         await admin.close()
 
 
-def _properties(directory: Path, *, port: int, controller_port: int) -> str:
+def _properties(directory: Path, *, port: int, controller_port: int, proxied: Proxied | None) -> str:
+    listeners = {"PLAINTEXT": (port, port), "CONTROLLER": (controller_port, controller_port)}
+    if proxied is not None:
+        listeners["PROXIED"] = (proxied.listens, proxied.advertised)
     settings = {
         "process.roles": "broker,controller",
         "node.id": "1",
         "controller.quorum.voters": f"1@127.0.0.1:{controller_port}",
         "controller.listener.names": "CONTROLLER",
-        "listeners": f"PLAINTEXT://127.0.0.1:{port},CONTROLLER://127.0.0.1:{controller_port}",
-        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{port}",
-        "listener.security.protocol.map": "PLAINTEXT:PLAINTEXT,CONTROLLER:PLAINTEXT",
+        "listeners": ",".join(f"{name}://127.0.0.1:{listens}" for name, (listens, _) in listeners.items()),
+        "advertised.listeners": ",".join(
+            f"{name}://127.0.0.1:{advertised}" for name, (_, advertised) in listeners.items() if name != "CONTROLLER"
+        ),
+        "listener.security.protocol.map": ",".join(f"{name}:PLAINTEXT" for name in listeners),
+        "inter.broker.listener.name": "PLAINTEXT",
         "log.dirs": str(directory / "data").replace("\\", "\\\\"),
         # Topics are made on purpose; a typing error must not make one.
         "auto.create.topics.enable": "false",

@@ -42,6 +42,7 @@ class Beat:
 
     load: Load
     session: Session
+    answer_seconds: float = 28.0  # the server bounds a transaction by 25 s: later than that it hangs
     phase: list[Operation] = field(default_factory=list)
     running: set[asyncio.Task[None]] = field(default_factory=set)
     idle: list[Client] = field(default_factory=list)
@@ -59,11 +60,16 @@ class Beat:
 
     async def _one(self, operation: Operation) -> None:
         self.phase.append(operation)
-        client = self.idle.pop() if self.idle else Client(self.session.port(), self.load.token, seconds=10)
+        client = (
+            self.idle.pop() if self.idle else Client(self.session.port(), self.load.token, seconds=self.answer_seconds)
+        )
         try:
             await carry_out(self.load, client, operation)
         finally:
             self.idle.append(client)
+
+    def _client(self) -> Client:
+        return Client(self.session.port(), self.load.token, seconds=self.answer_seconds)
 
     async def during(self, seconds: float) -> list[Operation]:
         """What is begun in the next seconds."""
