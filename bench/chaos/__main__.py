@@ -12,8 +12,8 @@ from tempfile import mkdtemp
 from typing import Any
 
 from bench.chaos import checker
-from bench.chaos.report import Result, keep, line_of
-from bench.chaos.rows import kills
+from bench.chaos.report import Result, keep, line_of, write_page
+from bench.chaos.rows import failover, idempotency, kills, order, outages, poison, resume, skew, stalls
 from bench.chaos.world import World, open_world
 
 
@@ -27,7 +27,19 @@ class Row:
     short: Any | None
 
 
-ROWS = (Row(1, kills.run, full=kills.FULL, short=kills.SHORT),)
+ROWS = (
+    Row(1, kills.run, full=kills.FULL, short=kills.SHORT),
+    Row(3, order.run, full=order.FULL, short=order.SHORT),
+    Row(4, failover.run, full=failover.FULL, short=failover.SHORT),
+    Row(5, outages.broker, full=outages.BROKER_FULL, short=None),
+    Row(6, outages.valkey, full=outages.VALKEY_FULL, short=None),
+    Row(7, outages.postgres, full=outages.POSTGRES_FULL, short=outages.POSTGRES_SHORT),
+    Row(8, stalls.run, full=stalls.FULL, short=None),
+    Row(9, idempotency.run, full=idempotency.FULL, short=idempotency.SHORT),
+    Row(10, resume.run, full=resume.FULL, short=resume.SHORT),
+    Row(26, poison.run, full=poison.FULL, short=poison.SHORT),
+    Row(29, skew.run, full=skew.FULL, short=None),
+)
 
 
 def main() -> int:
@@ -44,6 +56,8 @@ def main() -> int:
     print(f"seed {seed}, logs and histories in {directory}", flush=True)
     results = asyncio.run(_run(rows, directory, seed=seed, is_short=given.short))
     keep(results)
+    if not given.short:
+        write_page()
     return 0 if all(result.holds for result in results) else 1
 
 

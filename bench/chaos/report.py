@@ -4,10 +4,14 @@ import platform
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
+from typing import Any
 
 import orjson
 
-RESULTS = Path(__file__).parents[1] / "results" / "chaos.json"
+ROOT = Path(__file__).parents[2]
+RESULTS = ROOT / "bench" / "results" / "chaos.json"
+PAGE = ROOT / "docs" / "reliability.md"
+BEGIN, END = "<!-- results: begin -->\n", "<!-- results: end -->\n"
 
 
 @dataclass(frozen=True)
@@ -40,6 +44,22 @@ def keep(results: Sequence[Result], *, path: Path = RESULTS) -> None:
     }
     path.parent.mkdir(exist_ok=True)
     path.write_bytes(orjson.dumps(document, option=orjson.OPT_INDENT_2) + b"\n")
+
+
+def table_of(document: Mapping[str, Any]) -> str:
+    """The rows as Markdown, for people."""
+    lines = ["| row | promise | target | measured | |", "|---|---|---|---|---|"]
+    for row in document["rows"]:
+        mark = "holds" if row["holds"] else "**does not hold**"
+        lines.append(f"| {row['row']} | {row['promise']} | {row['target']} | {row['measured']} | {mark} |")
+    return "\n".join(lines) + "\n"
+
+
+def write_page(*, results: Path = RESULTS, page: Path = PAGE) -> None:
+    """Put the table of a full run into the page that explains it."""
+    text = page.read_text()
+    before, after = text.partition(BEGIN)[0], text.partition(END)[2]
+    page.write_text(f"{before}{BEGIN}{table_of(orjson.loads(results.read_bytes()))}{END}{after}")
 
 
 def line_of(result: Result) -> str:

@@ -17,9 +17,10 @@ from bench.chaos.world import Child, World
 from events.failpoints import FAILPOINTS
 
 # How often a place may be passed before the process dies there: what is passed more often may wait for longer.
-PASSES_MAX = {"api": 60, "relay": 12, "reactions": 12, "worker": 2}
-# A process that does not come by its place (no rebalance, no bulk work) dies all the same, wherever it is.
-LIFE_SECONDS = 5.0
+PASSES_MAX = {"api": 60, "relay": 12, "reactions": 6, "worker": 2}
+# A process that does not come by its place (no rebalance, no bulk work) dies all the same, wherever it is. A group
+# takes ten seconds to notice that a member is dead: one that lived for less would never be given a partition.
+LIFE_SECONDS = {"api": 5.0, "relay": 5.0, "reactions": 25.0, "worker": 5.0}
 SLOTS = ("api", "api", "relay", "relay", "reactions", "reactions", "worker", "worker")
 WRITERS, SUBSCRIBERS, BULK_ORGANIZATIONS = 24, 6, 40
 REGISTER = f"mutation($input: RegisterModuleInput!) {{ done: registerModule(input: $input) {{ {ERRORS} }} }}"
@@ -51,7 +52,7 @@ class Killing:
         port = self.world.free_port() if role == "api" else 0
         while not self.is_over:
             place, nth = schedule.choice(places), schedule.randint(1, PASSES_MAX[role])
-            life = LIFE_SECONDS * schedule.uniform(0.5, 1.5)
+            life = LIFE_SECONDS[role] * schedule.uniform(0.5, 1.5)
             child = await self.world.spawn(role, port=port, failpoint=f"{place}:{nth}")
             with suppress(RuntimeError):
                 await child.ready()
