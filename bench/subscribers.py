@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
@@ -68,10 +69,12 @@ class Delay:
 
 @dataclass(frozen=True)
 class Round:
-    """`frames_per_second`: of the events' own time, from the first frame of each to its last. `lost`: never heard."""
+    """`frames_per_second`: of the events' own time, from the first frame of each to its last. `lost`: never heard;
+    `refused`: what the server said to those whom it ended."""
 
     delay: Delay
     lost: int
+    refused: dict[str, int]
     connect_seconds: float
     frames_per_second: int
     rss_kib: int
@@ -192,6 +195,7 @@ async def _round(scene: World, subscribers: int, events: int) -> Round:
     delays, lost = scene.take(revs, subscribers)
     await asyncio.sleep(SETTLE_SECONDS)
     rss = scene.target.rss_kib
+    refused = Counter(str(reader.closed) for reader in readers if reader.closed is not None)
     for reader in readers:
         reader.drop()
     await _closed(scene.target, subscribers)
@@ -199,6 +203,7 @@ async def _round(scene: World, subscribers: int, events: int) -> Round:
     return Round(
         delay=Delay.of(delays),
         lost=lost + lost_at_first,
+        refused=refused,
         connect_seconds=round(connect_seconds, 1),
         frames_per_second=round(len(delays) / max(busy, 0.001)),
         rss_kib=rss,
@@ -212,7 +217,7 @@ async def measure_slow(
     """Normal clients all along; `slow` more that never read in every other phase, so that both see the same weather."""
     without: list[Phase] = []
     with_slow: list[Phase] = []
-    closed: dict[str, int] = {}
+    closed: Counter[str] = Counter()
     latest = 0.0
     async with world(target) as scene:
         readers = await scene.subscribe(normal)
@@ -226,8 +231,7 @@ async def measure_slow(
             with_slow.append(await _phase(scene, normal, events=events, rate=rate))
             reasons, seconds = await _farewells(scene, hanging, began=began)
             latest = max(latest, seconds)
-            for reason, count in reasons.items():
-                closed[reason] = closed.get(reason, 0) + count
+            closed.update(reasons)
         for reader in readers:
             reader.drop()
     return Slowness(normal, slow, without, with_slow, closed, round(latest, 1))
@@ -257,11 +261,10 @@ async def _farewells(scene: World, hanging: list[Reader], *, began: float) -> tu
     for reader in hanging:
         reader.read_again()
     await asyncio.sleep(SETTLE_SECONDS)
-    reasons: dict[str, int] = {}
+    reasons: Counter[str] = Counter()
     for reader in hanging:
         code, reason = reader.closed or (0, "still open")
-        name = f"{code} {'resume from …' if reason.startswith('resume from v1:') else reason}"
-        reasons[name] = reasons.get(name, 0) + 1
+        reasons[f"{code} {'resume from …' if reason.startswith('resume from v1:') else reason}"] += 1
         reader.drop()
     return reasons, seconds
 

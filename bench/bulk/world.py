@@ -26,12 +26,15 @@ ORGANIZATIONS = (
     " SELECT uuidv7(), 'Organization ' || n, 'free', 1, now(), now() FROM generate_series(1, $1::int) n",
     "INSERT INTO org_revision(organization_id, rev) SELECT organization_id, 1 FROM organizations",
     "INSERT INTO event_log(id, organization_id, rev, aggregatetype, aggregateid, type, subject, subject_rev, payload,"
-    "  actor, occurred_at)"
+    "  source, dataschema, time, actor, occurred_at)"
     " SELECT uuidv7(), organization_id, 1, 'module.organization_created', organization_id::text,"
-    "  'tenant.module.organization_created.v1', '', 1, jsonb_build_object('organization_id', organization_id::text,"
-    "   'module_id', NULL, 'user_id', 'bench', 'payload', jsonb_build_object('organization', jsonb_build_object("
-    "   'id', organization_id::text, 'name', name, 'industry_code', NULL, 'industry_name', NULL, 'plan', plan,"
-    "   'revision', 1))), 'bench', created_at FROM organizations",
+    "  'tenant.module.organization_created.v1', organization_id::text, 1, jsonb_build_object("
+    "   'organization_id', organization_id::text, 'module_id', NULL, 'user_id', 'bench', 'payload', jsonb_build_object("
+    "   'organization', jsonb_build_object('id', organization_id::text, 'name', name, 'industry_code', NULL,"
+    "   'industry_name', NULL, 'plan', plan, 'revision', 1))), '/organizations/' || organization_id,"
+    "  'https://modplane.dev/schemas/events/tenant.module.organization_created.v1.json',"
+    "  to_char(created_at AT TIME ZONE 'UTC', 'YYYY-MM-DD\"T\"HH24:MI:SS.US\"Z\"'), 'bench', created_at"
+    " FROM organizations",
 )
 # Everything that the promise says, each as a count of what breaks it.
 CHECKS = {

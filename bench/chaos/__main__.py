@@ -13,7 +13,21 @@ from typing import Any
 
 from bench.chaos import checker
 from bench.chaos.report import Result, keep, line_of, write_page
-from bench.chaos.rows import failover, idempotency, kills, order, outages, poison, resume, skew, stalls
+from bench.chaos.rows import (
+    bulk,
+    debezium,
+    failover,
+    idempotency,
+    kills,
+    live,
+    order,
+    outages,
+    poison,
+    resume,
+    rolling,
+    skew,
+    stalls,
+)
 from bench.chaos.world import World, open_world
 
 
@@ -37,8 +51,13 @@ ROWS = (
     Row(8, stalls.run, full=stalls.FULL, short=None),
     Row(9, idempotency.run, full=idempotency.FULL, short=idempotency.SHORT),
     Row(10, resume.run, full=resume.FULL, short=resume.SHORT),
+    Row(11, live.crowd, full=live.CROWD_FULL, short=None),
+    Row(12, live.slow, full=live.SLOW_FULL, short=None),
     Row(26, poison.run, full=poison.FULL, short=poison.SHORT),
+    Row(27, bulk.run, full=bulk.FULL, short=bulk.SHORT),
+    Row(28, rolling.run, full=rolling.FULL, short=None),
     Row(29, skew.run, full=skew.FULL, short=None),
+    Row(30, debezium.run, full=debezium.FULL, short=debezium.SHORT),
 )
 
 

@@ -5,6 +5,7 @@ import random
 from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from typing import Any
 
 from bench.chaos.client import Client
 from bench.chaos.history import Heard, write_history
@@ -28,13 +29,14 @@ class Session:
     load: Load
     organizations: list[str] = field(default_factory=list)
     processes: list[Child] = field(default_factory=list)
+    kills: int = 0
 
     def port(self) -> int:
         """Of some process that has the api role."""
         ports = [child.port for child in self.processes if "api" in child.roles and not child.exited.is_set()]
         return self.load.random.choice(ports) if ports else 1  # nobody listens on port 1: the writer tries again
 
-    async def start(self, *roles: str, **options: object) -> Child:
+    async def start(self, *roles: str, **options: Any) -> Child:
         child = await self.world.running(*roles, **options)
         self.processes.append(child)
         return child

@@ -54,7 +54,7 @@ class Killing:
             place, nth = schedule.choice(places), schedule.randint(1, PASSES_MAX[role])
             life = LIFE_SECONDS[role] * schedule.uniform(0.5, 1.5)
             child = await self.world.spawn(role, port=port, failpoint=f"{place}:{nth}")
-            with suppress(RuntimeError):
+            with suppress(RuntimeError, TimeoutError):  # it may come by its place before it is ready
                 await child.ready()
                 self.alive[number] = child
             try:
