@@ -17,8 +17,10 @@ from app.keys import KEY_FILE
 from app.migrate import connect_owner, head_revision
 from app.settings import Settings
 from cache.client import connect
+from events.relay import LAG_SECONDS_MAX
 from events.types import TOPICS
-from models.database import parse_url
+from models.database import Database, DatabaseUrls, parse_url
+from queries.backlog import load_backlog
 
 OLDEST_PYTHON = (3, 11)
 PATIENCE_SECONDS = 8
@@ -90,7 +92,25 @@ async def _database(settings: Settings, url: str) -> list[Finding]:
     finally:
         await connection.close()
     urls = backends_of(settings, owner=url, redis="", kafka="").database
-    return [*findings, *[await _role(role) for role in (urls.app, urls.admin, urls.relay)]]
+    findings += [await _role(role) for role in (urls.app, urls.admin, urls.relay)]
+    if all(finding.is_ok for finding in findings):
+        findings.append(await _lag(urls))
+    return findings
+
+
+async def _lag(urls: DatabaseUrls) -> Finding:
+    """As the administrators' role: the owner, held by row-level security, would find every outbox empty."""
+    database = Database(urls, pool_size=1)
+    try:
+        backlog = await load_backlog(database)
+    finally:
+        await database.close()
+    if not backlog.pending:
+        return Finding(True, "outbox: empty")
+    text = f"outbox: {backlog.pending} events wait, the oldest for {backlog.oldest_seconds:.0f} s"
+    if backlog.oldest_seconds > LAG_SECONDS_MAX:
+        return Finding(False, f"{text}; does a relay run, and does it reach Kafka?")
+    return Finding(True, text)
 
 
 async def _revision(connection: asyncpg.Connection) -> Finding:

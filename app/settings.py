@@ -1,9 +1,12 @@
 """The server's own settings, from the environment. Only app/ reads them; everybody else is handed plain values."""
 
 from pathlib import Path
+from typing import Literal, Self
 
-from pydantic import Field
+from pydantic import Field, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from events.delivery import Delivery, Kept, Replication
 
 
 class Settings(BaseSettings):
@@ -26,6 +29,30 @@ class Settings(BaseSettings):
     data_dir: Path = Path(".modplane")
     seed_pack: str = "erp"
     database_pool_size: int = Field(default=10, ge=1, le=200)
+    drain_grace_seconds: float = Field(default=2, ge=0, le=10)  # of serve: dev has no balancer that asks it
+
+    # How events leave, and how long they are kept (docs/operations.md).
+    relay: Literal["builtin", "debezium"] = "builtin"
+    outbox_shards: int = Field(default=1, ge=1, le=64)
+    kafka_replication_factor: int = Field(default=1, ge=1, le=32)
+    kafka_min_insync_replicas: int = Field(default=1, ge=1, le=32)
+    event_log_days: int = Field(default=30, ge=1, le=36_500)
+    idempotency_hours: int = Field(default=72, ge=24, le=87_600)
+
+    @model_validator(mode="after")
+    def _replicas_suffice(self) -> Self:
+        if self.kafka_min_insync_replicas > self.kafka_replication_factor:
+            raise ValueError("MODPLANE_KAFKA_MIN_INSYNC_REPLICAS is more than MODPLANE_KAFKA_REPLICATION_FACTOR")
+        return self
+
+    @property
+    def delivery(self) -> Delivery:
+        return Delivery(
+            has_relay=self.relay == "builtin",
+            shards=self.outbox_shards,
+            replication=Replication(factor=self.kafka_replication_factor, min_insync=self.kafka_min_insync_replicas),
+            kept=Kept(event_log_days=self.event_log_days, idempotency_hours=self.idempotency_hours),
+        )
 
     @property
     def keys_dir(self) -> Path:

@@ -25,6 +25,7 @@ from commands.request import Outcome, Request, TenantRequest
 from events.facts import Fact
 from events.failpoints import reach, reach_during
 from events.log import append_facts
+from events.trace import new_traceparent
 from events.wakeup import Wakeup
 from models.base import PLATFORM_ID
 from models.database import Database
@@ -125,11 +126,20 @@ class Scope:
 class Writer:
     """What a command needs besides its request: whose it is, and where to write."""
 
-    def __init__(self, *, database: Database, actor: Actor, floor: RevisionFloor, wakeup: Wakeup) -> None:
+    def __init__(
+        self,
+        *,
+        database: Database,
+        actor: Actor,
+        floor: RevisionFloor,
+        wakeup: Wakeup,
+        traceparent: str | None = None,
+    ) -> None:
         self.database = database
         self.actor = actor
         self._floor = floor
         self._wakeup = wakeup
+        self._traceparent = traceparent
 
     @asynccontextmanager
     async def transaction(self, scope: Scope) -> AsyncIterator[Transaction]:
@@ -144,7 +154,13 @@ class Writer:
             await session.flush()
             reach("api.state_written")
             _check_numbering(tx)
-            await append_facts(session, tx.facts, actor=self.actor.subject, traceparent=None)
+            await append_facts(
+                session,
+                tx.facts,
+                actor=self.actor.subject,
+                traceparent=self._traceparent or new_traceparent(),
+                has_relay=self._wakeup.has_relay,
+            )
             reach("api.facts_written")
             await reach_during("api.commit_sent", session.commit())
         reach("api.committed")
@@ -241,7 +257,10 @@ async def _replay(tx: Transaction, command: str, request: Request, stream: UUID)
     digest = request_hash(command, request)
     if await tx.session.scalar(CLAIM_KEY, {"scope": stream, "key": key, "hash": digest}) is not None:
         return None
-    known, response = (await tx.session.execute(READ_KEY, {"scope": stream, "key": key})).one()
+    stored = (await tx.session.execute(READ_KEY, {"scope": stream, "key": key})).one_or_none()
+    if stored is None:
+        return await _replay(tx, command, request, stream)  # it ran out between the two: retention has deleted it
+    known, response = stored
     if known != digest:
         message = "this idempotencyKey was used with another input; take a new key"
         raise Refusal(IdempotencyConflict(message=message, path=("input", "idempotencyKey")))

@@ -194,9 +194,18 @@ HEADERS = _object(
         "ce_organizationid": {**UUID, "description": "The nil UUID is the platform's stream."},
         "ce_rev": {"type": "string", "pattern": "^[1-9][0-9]*$", "description": "Gapless per organization."},
         "ce_partitionkey": TEXT,
+        "ce_subject": {
+            **TEXT,
+            "description": "A module's code, else an industry's, else a company's id, else the organization's.",
+        },
+        "ce_actorid": {**TEXT, "description": "Who did it."},
+        "ce_traceparent": {
+            "type": "string",
+            "pattern": "^00-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}$",
+            "description": "W3C trace context: the caller's, or one that began with the change.",
+        },
         "content-type": {"const": "application/json"},
     },
-    {"ce_subject": CODE, "ce_actorid": TEXT, "ce_traceparent": TEXT},
 )
 
 

@@ -60,30 +60,42 @@ class Message:
 
 
 def message_of(event: StoredEvent) -> Message:
+    """The message, headers in the order in which Debezium's event router and its configuration here write them."""
     headers = {
-        "id": str(event.id),  # as Debezium's event router names it
-        "ce_specversion": "1.0",
+        "id": str(event.id),
         "ce_id": str(event.id),
-        "ce_source": f"/organizations/{event.organization_id}",
+        "ce_specversion": "1.0",
+        "ce_source": source_of(event.organization_id),
         "ce_type": event.type,
         "ce_subject": event.subject,
-        "ce_time": event.occurred_at.astimezone(UTC).isoformat().replace("+00:00", "Z"),
-        "ce_dataschema": f"{SCHEMA_BASE}/{event.type}.json",
+        "ce_time": time_text(event.occurred_at),
+        "ce_dataschema": dataschema_of(event.type),
         "ce_organizationid": str(event.organization_id),
         "ce_rev": str(event.rev),
         "ce_partitionkey": event.aggregateid,
+        "ce_actorid": event.actor,
+        "ce_traceparent": event.traceparent,
         "content-type": "application/json",
     }
-    if event.actor is not None:
-        headers["ce_actorid"] = event.actor
-    if event.traceparent is not None:
-        headers["ce_traceparent"] = event.traceparent
     return Message(
         topic=TOPIC_PREFIX + event.aggregatetype,
         key=event.aggregateid.encode(),
         value=event.body.encode(),
         headers=[(name, value.encode()) for name, value in headers.items() if value],
     )
+
+
+def source_of(organization_id: UUID) -> str:
+    return f"/organizations/{organization_id}"
+
+
+def dataschema_of(cloud_event_type: str) -> str:
+    return f"{SCHEMA_BASE}/{cloud_event_type}.json"
+
+
+def time_text(moment: datetime) -> str:
+    """RFC 3339 in UTC, always with microseconds: the same instant is always the same text."""
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")
 
 
 @dataclass(frozen=True)

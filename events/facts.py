@@ -28,6 +28,12 @@ class Fact:
     module: str | None = None
     modules: tuple[str, ...] = ()
     company_id: UUID | None = None
+    industry: str | None = None
+
+    @property
+    def subject(self) -> str:
+        """What it is about, never empty: the module, else the industry, the company, or the organization as such."""
+        return self.module or self.industry or str(self.company_id or self.organization_id)
 
     def body(self, user_id: str) -> JsonObject:
         return {
@@ -165,6 +171,7 @@ def industry_fact(kind: EventType, row: IndustryRow, modules: Sequence[IndustryM
         revision=row.revision,
         payload={"industry": industry_state(row, modules)},
         modules=tuple(item.module_id for item in modules),
+        industry=row.industry_code,
     )
 
 

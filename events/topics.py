@@ -4,19 +4,29 @@ from aiokafka import TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import UnknownTopicOrPartitionError
 
-from events.types import PARTITIONS, TOPICS
+from events.delivery import Replication
+from events.types import DLQ_TOPIC, PARTITIONS, TOPICS
+
+ONE_REPLICA = Replication()
 
 
-async def ensure_topics(bootstrap: str, *, replication_factor: int = 1) -> list[TopicPartition]:
-    """Create the topics that are missing; returns all our partitions. Raises KafkaError without a broker."""
+async def ensure_topics(bootstrap: str, replication: Replication = ONE_REPLICA) -> list[TopicPartition]:
+    """Create the topics that are missing; returns the partitions with events. Raises KafkaError without a broker."""
     admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=5_000)
     try:
         await admin.start()
-        missing = set(TOPICS) - set(await admin.list_topics())
+        missing = {*TOPICS, DLQ_TOPIC} - set(await admin.list_topics())
         if missing:
+            # 1 is not said, so as not to undo what the cluster has for its default
+            configs = {"min.insync.replicas": str(replication.min_insync)} if replication.min_insync > 1 else {}
             await admin.create_topics(
                 [
-                    NewTopic(name=topic, num_partitions=PARTITIONS, replication_factor=replication_factor)
+                    NewTopic(
+                        name=topic,
+                        num_partitions=PARTITIONS,
+                        replication_factor=replication.factor,
+                        topic_configs=configs,
+                    )
                     for topic in sorted(missing)
                 ]
             )

@@ -38,3 +38,6 @@ class EventType(StrEnum):
 
 
 TOPICS = tuple(sorted(kind.topic for kind in EventType))
+
+# Where the consumer puts what it could not apply. Not among TOPICS: nobody here reads it.
+DLQ_TOPIC = TOPIC_PREFIX + "module.dlq"

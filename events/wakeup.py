@@ -15,14 +15,18 @@ NOTIFY = text("SELECT pg_notify(:channel, '')")
 
 
 class Wakeup:
-    """Sends at most one NOTIFY per 10 ms, on a connection of its own transaction."""
+    """Sends at most one NOTIFY per 10 ms, on a connection of its own transaction.
 
-    def __init__(self, engine: AsyncEngine) -> None:
+    `has_relay`: whether there is a relay of ours to be told, and with it an outbox to be filled.
+    """
+
+    def __init__(self, engine: AsyncEngine, *, has_relay: bool = True) -> None:
         self._engine = engine
+        self.has_relay = has_relay
         self._pending: asyncio.Task[None] | None = None
 
     def poke(self) -> None:
-        if self._pending is None or self._pending.done():
+        if self.has_relay and (self._pending is None or self._pending.done()):
             self._pending = asyncio.create_task(self._notify())
 
     async def _notify(self) -> None:

@@ -96,12 +96,14 @@ async def read_schema(url: URL) -> list[str]:
 
 
 async def list_tenant_tables(connection: asyncpg.Connection) -> list[str]:
-    """Tables with an organization_id that are no partitions: by the catalogue, not by a list that could be stale.
+    """Tables with an organization_id that the application may touch, and that are no partitions: by the catalogue.
 
-    dead_event notes where a poisoned message came from and is nobody's but the platform's.
+    dead_event notes where a poisoned message came from, module_adoption counts over all tenants: both are nobody's but
+    the platform's.
     """
     rows = await connection.fetch(
         "SELECT c.relname FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid WHERE a.attname = 'organization_id'"
-        f" AND a.attnotnull AND c.relkind IN ('r','p') AND {OF_SCHEMA} AND NOT c.relispartition ORDER BY 1"
+        f" AND a.attnotnull AND c.relkind IN ('r','p') AND {OF_SCHEMA} AND NOT c.relispartition"
+        " AND has_table_privilege('modplane_app', c.oid, 'SELECT,INSERT,UPDATE,DELETE') ORDER BY 1"
     )
     return [row[0] for row in rows]

@@ -16,11 +16,13 @@ TENANT_TABLES = [
     "config_revisions",
     "event_log",
     "idempotency_key",
+    "operation_chunks",
     "operations",
     "org_revision",
     "organizations",
     "outbox",
     "tenant_modules",
+    "token_revocations",
 ]
 NO_NULLIF = "organization_id = (SELECT current_setting('app.organization_id', true)::uuid)"
 FUNCTION = "FUNCTION peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER AS 'SELECT count(*) FROM organizations'"

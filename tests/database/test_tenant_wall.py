@@ -14,8 +14,14 @@ from tests.support.platform import Platform
 from tests.support.stories import assign, create_company, register, set_company_config, set_config, sign_up, unique
 
 SET = "SELECT set_config('app.organization_id', $1, true)"
-OPERATION = """INSERT INTO operations(organization_id, id, kind, status, request, requested_by, total)
-VALUES (cast(:organization AS uuid), gen_random_uuid(), 'TEST', 'SUCCEEDED', '{}', 'tester', 0)"""
+OPERATION = """WITH made AS (
+  INSERT INTO operations(organization_id, id, kind, status, request, requested_by, total)
+  VALUES (cast(:organization AS uuid), gen_random_uuid(), 'TEST', 'SUCCEEDED', '{}', 'tester', 0)
+  RETURNING organization_id, id)
+INSERT INTO operation_chunks(organization_id, operation_id, number, members)
+SELECT organization_id, id, 0, ARRAY[organization_id] FROM made"""
+REVOCATION = """INSERT INTO token_revocations(organization_id, id, subject, not_before, revoked_by, revoked_at)
+VALUES (cast(:organization AS uuid), gen_random_uuid(), 'leaver', now(), 'tester', now())"""
 REFUSED = asyncpg.InsufficientPrivilegeError
 
 
@@ -54,6 +60,7 @@ async def furnished(platform: Platform, code: str) -> str:
     await set_company_config(platform, company, code, {"a": 2})
     async with platform.services.database.platform_session() as session:
         await session.execute(text(OPERATION), {"organization": organization})
+        await session.execute(text(REVOCATION), {"organization": organization})
         await session.commit()
     return organization
 

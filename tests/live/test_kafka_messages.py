@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 
 from aiokafka import ConsumerRecord
 
@@ -19,6 +20,8 @@ async def test_a_message_is_a_cloud_event_with_the_state_after_it(live: Live) ->
         created, assigned = in_order(await records_of(consumer, organization, 2))
     assert (created.topic, assigned.topic) == ("tenant.module.organization_created", "tenant.module.assigned")
     (logged,) = [event for event in await events_of(live.platform, organization) if event["type"] == "ASSIGNED"]
+    trace = header(assigned, "ce_traceparent")
+    assert re.fullmatch(r"00-[0-9a-f]{32}-[0-9a-f]{16}-00", trace)
     assert dict(assigned.headers) == {
         "id": logged["id"].encode(),
         "ce_id": logged["id"].encode(),
@@ -32,6 +35,7 @@ async def test_a_message_is_a_cloud_event_with_the_state_after_it(live: Live) ->
         "ce_rev": b"2",
         "ce_partitionkey": organization.encode(),
         "ce_actorid": b"tester",
+        "ce_traceparent": trace.encode(),
         "content-type": b"application/json",
     }
     body = json.loads(assigned.value)

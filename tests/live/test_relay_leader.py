@@ -1,25 +1,24 @@
 """Two relays on one outbox: one publishes, and when it is gone, the other does. Nothing is lost, order stays."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator
 
+import pytest
 import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from app.embedded.supervisor import Endpoints
-from events.relay import Relay, RelaySettings
+from events.delivery import Delivery
+from events.leadership import LOST, TRUST_SECONDS, lead
+from events.relay import run_relays
 from tests.conftest import Databases, backends_on
 from tests.live.clients import header, kafka_from_the_start, records_of
 from tests.live.conftest import Live
-from tests.live.tables import column, execute
+from tests.live.relays import end, leaders, one_leads, write
+from tests.live.tables import execute
 from tests.support.platform import running_platform
 from tests.support.stories import rename, sign_up
-
-LEADERS = (
-    "SELECT a.pid FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
-    " WHERE l.locktype = 'advisory' AND l.granted AND a.application_name = 'modplane-relay'"
-    " AND a.datname = current_database()"
-)
 
 
 @pytest_asyncio.fixture
@@ -41,7 +40,7 @@ async def test_only_one_of_two_relays_publishes(quiet: Live) -> None:
         assert sorted(int(header(record, "ce_rev")) for record in records) == list(range(1, 22))
         assert len(await leaders(quiet)) == 1
     finally:
-        await end(*relays)
+        await asyncio.gather(*map(end, relays))
 
 
 async def test_the_other_takes_over_when_the_leader_ends(quiet: Live) -> None:
@@ -59,7 +58,7 @@ async def test_the_other_takes_over_when_the_leader_ends(quiet: Live) -> None:
         assert sorted(distinct) == list(range(1, 62))
         assert [rev for rev in distinct if rev > 1] == list(range(2, 62))
     finally:
-        await end(leader, heir)
+        await asyncio.gather(end(leader), end(heir))
 
 
 async def test_a_leader_whose_session_is_cut_is_replaced_and_nothing_is_lost(quiet: Live) -> None:
@@ -67,7 +66,7 @@ async def test_a_leader_whose_session_is_cut_is_replaced_and_nothing_is_lost(qui
     try:
         organization = await sign_up(quiet.platform)
         for _ in range(3):
-            (pid,) = await one_leads(quiet)
+            pid = await one_leads(quiet)
             await rename(quiet.platform, organization)
             await cut(quiet, pid)
             await rename(quiet.platform, organization)
@@ -76,25 +75,12 @@ async def test_a_leader_whose_session_is_cut_is_replaced_and_nothing_is_lost(qui
         assert [rev for rev in distinct if rev > 1] == list(range(2, 8))
         assert [relay for relay in relays if relay.done()] == []
     finally:
-        await end(*relays)
+        await asyncio.gather(*map(end, relays))
 
 
 def run_relay(live: Live) -> asyncio.Task[None]:
     backends = live.platform.backends
-    settings = RelaySettings(url=backends.database.relay, bootstrap=backends.kafka)
-    return asyncio.create_task(Relay(settings).run())
-
-
-async def end(*relays: asyncio.Task[None]) -> None:
-    for relay in relays:
-        relay.cancel()
-    _, pending = await asyncio.wait(relays, timeout=10)
-    assert not pending, "told once, a relay ends"
-
-
-async def write(live: Live, organization: str, count: int) -> None:
-    for _ in range(count):
-        await rename(live.platform, organization)
+    return asyncio.create_task(run_relays(backends.database.relay, backends.kafka, Delivery()))
 
 
 async def arrivals(
@@ -107,15 +93,24 @@ async def arrivals(
     return distinct
 
 
-async def one_leads(live: Live) -> list[int]:
-    async with asyncio.timeout(10):
-        while len(found := await leaders(live)) != 1:
-            await asyncio.sleep(0.05)
-    return found
-
-
-async def leaders(live: Live) -> list[int]:
-    return await column(live.database, LEADERS)
+async def test_a_leader_that_was_held_up_has_to_ask_again(quiet: Live) -> None:
+    async with lead(quiet.platform.backends.database.relay, range(64), asyncio.Event()) as leadership:
+        assert not leadership.is_trusted
+        await leadership.fetch("SELECT 1")
+        assert leadership.is_trusted
+        time.sleep(TRUST_SECONDS)  # held up: nothing else runs in this loop either
+        assert not leadership.is_trusted
+        # what takes long is trusted from when it was asked for, not from when it was answered
+        await leadership.fetch(f"SELECT pg_sleep({TRUST_SECONDS - 0.5})")
+        assert leadership.is_trusted
+        await asyncio.sleep(0.6)
+        assert not leadership.is_trusted
+        await leadership.while_proving(asyncio.sleep(TRUST_SECONDS + 0.5))
+        assert leadership.is_trusted
+        (pid,) = await leaders(quiet)
+        await cut(quiet, pid)
+        with pytest.raises(LOST):
+            await leadership.fetch("SELECT 1")
 
 
 async def cut(live: Live, pid: int) -> None:
