@@ -1,150 +1,106 @@
-"""What follows from a fact, in this house: one table. Delivered at least once, applied once per consumer.
+"""What follows from a fact, in this house: one table, REACTIONS.
 
-Effects on PostgreSQL happen in the transaction that writes the inbox row; effects on Redis after it, and are safe to
-repeat.
+A handler is a pure function from an event to the changes that follow from it; events/inbox.py writes those of a whole
+batch in the transaction that remembers the events. Besides, every event raises its organization's revision floor in
+Redis after that transaction, whatever its kind. Never holds how events come in, or statements.
 """
 
-import asyncio
-import contextlib
-import logging
-from collections.abc import Awaitable, Callable, Mapping, Sequence
-from datetime import UTC, datetime
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
 
-from aiokafka import AIOKafkaConsumer
-from aiokafka.errors import KafkaError
-from sqlalchemy import text
-from sqlalchemy.ext.asyncio import AsyncEngine
+from events.envelope import Event
+from events.projection import Adoption
+from events.types import EventType
+from rules.version_range import is_version
 
-from events.envelope import Event, MalformedEvent, event_of_record
-from events.topics import ensure_topics
-from events.types import TOPICS
-
-log = logging.getLogger("modplane.reactions")
-
-CONSUMER = "modplane-reactions"
-RETRY_SECONDS = 1.0
-COMMIT_SECONDS = 5.0
-REQUEST_MS = 12_000  # longer than a group may take to agree, which is the session's ten seconds
-STOP_SECONDS = 15.0  # longer than any request
-
-RaiseFloors = Callable[[Mapping[UUID, int]], Awaitable[bool]]
-
-REMEMBER = text(
-    "INSERT INTO inbox(consumer, event_id, occurred_at)"
-    " SELECT :consumer, * FROM unnest(cast(:ids AS uuid[]), cast(:times AS timestamptz[]))"
-    " ON CONFLICT DO NOTHING RETURNING event_id"
-)
-PARK = text(
-    'INSERT INTO dead_event(consumer, event_id, topic, partition, "offset", error_class, error_text, attempts,'
-    " first_at, last_at, status) VALUES (:consumer, :id, :topic, :partition, :offset, 'MalformedEvent', :error, 1,"
-    " :now, :now, 'parked') ON CONFLICT (consumer, event_id) DO UPDATE SET last_at = :now"
-)
+Handler = Callable[[Event], Iterator[Adoption]]
 
 
-class Reactions:
-    """The consumer group of the platform itself. `run` goes on until it is cancelled."""
-
-    def __init__(self, *, bootstrap: str, engine: AsyncEngine, raise_floors: RaiseFloors) -> None:
-        self._bootstrap = bootstrap
-        self._engine = engine
-        self._raise_floors = raise_floors
-        self.applied = 0
-
-    async def run(self) -> None:
-        while True:
-            try:
-                await self._consume()
-            except (KafkaError, OSError, TimeoutError) as error:
-                log.warning("reactions lost their broker: %r", error)
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _consume(self) -> None:
-        async with asyncio.timeout(10):
-            await ensure_topics(self._bootstrap)
-        consumer = AIOKafkaConsumer(
-            *TOPICS,
-            bootstrap_servers=self._bootstrap,
-            group_id=CONSUMER,
-            enable_auto_commit=False,
-            auto_offset_reset="earliest",
-            session_timeout_ms=10_000,
-            request_timeout_ms=REQUEST_MS,
-            max_poll_records=500,
-        )
-        try:
-            async with asyncio.timeout(15):
-                await consumer.start()
-            while True:
-                batches = await consumer.getmany(timeout_ms=500)
-                for records in batches.values():
-                    await self._apply_until_done(records)
-                if batches:
-                    # best effort: what is read again is known to the inbox
-                    with contextlib.suppress(KafkaError):
-                        # the library would try for ever when a topic is gone: a new consumer makes it again
-                        async with asyncio.timeout(COMMIT_SECONDS):
-                            await consumer.commit()
-        finally:
-            await _stop(consumer)
-
-    async def _apply_until_done(self, records: Sequence[Any]) -> None:
-        """A database that is away is waited for; events are never skipped for it."""
-        while True:
-            try:
-                return await self._apply(records)
-            except (OSError, TimeoutError) as error:
-                log.warning("reactions wait for the database: %r", error)
-            except Exception:
-                log.exception("reactions wait after a fault")
-            await asyncio.sleep(RETRY_SECONDS)
-
-    async def _apply(self, records: Sequence[Any]) -> None:
-        events: list[Event] = []
-        async with self._engine.begin() as connection:
-            for record in records:
-                try:
-                    events.append(event_of_record(record.headers, record.value))
-                except MalformedEvent as error:
-                    await connection.execute(PARK, _parked(record, error))
-            parameters = {
-                "consumer": CONSUMER,
-                "ids": [event.id for event in events],
-                "times": [event.occurred_at for event in events],
-            }
-            new = set(await connection.scalars(REMEMBER, parameters)) if events else set()
-        self.applied += len(new)
-        await self._react(events)
-
-    async def _react(self, events: Sequence[Event]) -> None:
-        """After COMMIT. Floors rise for repeated events as well: the first time may have failed."""
-        highest: dict[UUID, int] = {}
-        for event in events:
-            highest[event.organization_id] = max(event.rev, highest.get(event.organization_id, 0))
-        if highest:
-            await self._raise_floors(highest)
+class UnreadablePayload(Exception):
+    """A payload that is not as its event's schema has it. Its text names members and never shows values."""
 
 
-async def _stop(consumer: AIOKafkaConsumer) -> None:
-    """To its end: half stopped, it would go on sending heartbeats and keep its partitions from its successor."""
-    try:
-        async with asyncio.timeout(STOP_SECONDS):
-            await consumer.stop()
-    except TimeoutError as error:
-        raise RuntimeError("the old consumer does not end: this process has to") from error
-    except (KafkaError, OSError) as error:
-        log.warning("consumer ended with an error: %r", error)
+def handle_module_assigned(event: Event) -> Iterator[Adoption]:
+    yield _adoption(event, event.payload.get("assignment"), is_assigned=True)
 
 
-def _parked(record: Any, error: MalformedEvent) -> dict[str, Any]:
-    """A foreign record gets an id from where it lies: the same record again gives the same row."""
-    return {
-        "consumer": CONSUMER,
-        "id": uuid5(NAMESPACE_URL, f"{record.topic}/{record.partition}/{record.offset}"),
-        "topic": record.topic,
-        "partition": record.partition,
-        "offset": record.offset,
-        "error": str(error)[:500],
-        "now": datetime.now(UTC),
-    }
+def handle_module_unassigned(event: Event) -> Iterator[Adoption]:
+    yield _adoption(event, event.payload.get("assignment"), is_assigned=False)
+
+
+def handle_module_state_changed(event: Event) -> Iterator[Adoption]:
+    yield _adoption(event, event.payload.get("assignment"), is_assigned=_member(event.payload, "is_assigned", bool))
+
+
+def handle_config_updated(event: Event) -> Iterator[Adoption]:
+    """It carries the whole assignment: what a late event would have said is said by this one already."""
+    yield _adoption(event, event.payload.get("assignment"), is_assigned=True)
+
+
+def handle_bulk_assigned(event: Event) -> Iterator[Adoption]:
+    return _adoptions(event)
+
+
+def handle_industry_applied(event: Event) -> Iterator[Adoption]:
+    return _adoptions(event)
+
+
+def handle_module_registered(_: Event) -> Iterator[Adoption]:
+    """Nobody has a module for its being registered: its adoption begins with the first assignment."""
+    return iter(())
+
+
+# The kinds with nothing here change what no read model holds. A module's deletion reaches each organization that has
+# it as an event of its own.
+REACTIONS: Mapping[EventType, tuple[Handler, ...]] = {
+    EventType.ASSIGNED: (handle_module_assigned,),
+    EventType.UNASSIGNED: (handle_module_unassigned,),
+    EventType.STATE_CHANGED: (handle_module_state_changed,),
+    EventType.CONFIG_UPDATED: (handle_config_updated,),
+    EventType.BULK_ASSIGNED: (handle_bulk_assigned,),
+    EventType.INDUSTRY_APPLIED: (handle_industry_applied,),
+    EventType.REGISTERED: (handle_module_registered,),
+    EventType.UPDATED: (),
+    EventType.ACTIVATED: (),
+    EventType.DEACTIVATED: (),
+    EventType.DELETED: (),
+    EventType.INDUSTRY_CREATED: (),
+    EventType.INDUSTRY_UPDATED: (),
+    EventType.INDUSTRY_DELETED: (),
+    EventType.ORGANIZATION_CREATED: (),
+    EventType.ORGANIZATION_UPDATED: (),
+    EventType.COMPANY_CREATED: (),
+}
+
+
+def changes_of(event: Event) -> list[Adoption]:
+    """Everything that follows from an event. Raises UnreadablePayload, or whatever a handler does."""
+    return [change for handler in REACTIONS[event.type] for change in handler(event)]
+
+
+def _adoptions(event: Event) -> Iterator[Adoption]:
+    for assignment in _member(event.payload, "assignments", list):
+        yield _adoption(event, assignment, is_assigned=True)
+
+
+def _adoption(event: Event, assignment: Any, *, is_assigned: bool) -> Adoption:
+    if not isinstance(assignment, dict):
+        raise UnreadablePayload("there is no assignment")
+    version = _member(assignment, "version", str)
+    if not is_version(version):
+        raise UnreadablePayload("version is no SemVer")
+    return Adoption(
+        organization_id=event.organization_id,
+        module=_member(assignment, "module", str),
+        rev=event.rev,
+        is_assigned=is_assigned,
+        version=version,
+        state=_member(assignment, "state", str),
+    )
+
+
+def _member(document: dict[str, Any], name: str, kind: type) -> Any:
+    value = document.get(name)
+    if not isinstance(value, kind):
+        raise UnreadablePayload(f"{name} is missing or no {kind.__name__}")
+    return value

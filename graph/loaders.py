@@ -15,11 +15,13 @@ from models.database import Database
 from models.industry import IndustryModuleRow, IndustryRow
 from models.module import ModuleRow, ModuleVersionRow
 from models.organization import CompanyRow
+from queries import adoption as adoption_queries
 from queries import assignment as assignment_queries
 from queries import effective_config as config_queries
 from queries import industry as industry_queries
 from queries import module as module_queries
 from queries import organization as organization_queries
+from queries.adoption import Adoption
 from queries.effective_config import ConfigKey, ConfigLayers
 from queries.organization import OrganizationRecord
 from queries.page import Page, PageRequest
@@ -68,6 +70,7 @@ class Loaders:
         self.assignment_count: DataLoader[str, int | None] = self._by_key(
             assignment_queries.count_assignments_by_modules
         )
+        self.adoption: DataLoader[str, Adoption | None] = self._by_key(adoption_queries.load_adoption_by_modules)
         self.config_layers: DataLoader[ConfigKey, list[ConfigLayers]] = self._lists(config_queries.load_config_layers)
 
     async def _load_dependents(self, keys: list[None]) -> list[Mapping[str, list[str]]]:

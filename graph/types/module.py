@@ -9,6 +9,7 @@ import strawberry
 
 from graph.context import Info
 from graph.masking import ApiError
+from graph.types.adoption import ModuleAdoption
 from graph.types.connection import After, Connection, First, page_request
 from graph.types.scalars import JSON
 from models.module import ModuleRow, ModuleVersionRow
@@ -136,6 +137,15 @@ class Module:
         return Connection[ModuleAssignment].of(
             page, request, ModuleAssignment.from_row, count=lambda: loaders.assignment_count.load(code)
         )
+
+    @strawberry.field(
+        description="How far it has spread, folded from the events and so a moment behind."
+        " Platform administrators only; null for everybody else."
+    )
+    async def adoption(self, info: Info) -> ModuleAdoption | None:
+        if not info.context.actor.is_platform_admin:
+            return None
+        return ModuleAdoption.of(await info.context.loaders.adoption.load(self.row.module_id))
 
     @classmethod
     async def resolve_reference(cls, info: Info, code: str, **_: object) -> "Module | None":

@@ -27,7 +27,7 @@ CODE = (*sorted(ROOMS), "migrations")
 FILE_LINES_MAX, TEST_LINES_MAX, FUNCTION_LINES_MAX = 300, 500, 70
 VAGUE = {"utils", "util", "helpers", "helper", "common", "misc", "manager", "managers", "base_service"}
 # the session's commit, and an offset's, which is Kafka's and not the database's
-COMMITTING = {"commands/transaction.py": 1, "events/reactions.py": 1}
+COMMITTING = {"commands/transaction.py": 1, "events/group_member.py": 1}
 READS_ENVIRONMENT = ("app/settings.py", "app/embedded/")
 
 

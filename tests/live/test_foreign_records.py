@@ -1,38 +1,16 @@
 """Anybody may put anything on a topic: what is not an event is passed over and parked; what is, is applied once."""
 
 import asyncio
-import json
-from uuid import uuid4
 
 import pytest
-from aiokafka import AIOKafkaProducer
 
-from events.types import EventType
 from tests.live.clients import kafka_from_the_start, over_websocket, records_of
 from tests.live.conftest import Live
+from tests.live.records import TOPIC, Headers, body, genuine, put
 from tests.live.tables import applied, column
 from tests.support.stories import rename, sign_up
 
-TOPIC = EventType.ASSIGNED.topic
-Headers = dict[str, bytes | None]
 WAIT_SECONDS = 25
-
-
-def genuine(organization: str, **more: bytes | None) -> Headers:
-    """Headers as the relay writes them."""
-    return {
-        "ce_id": str(uuid4()).encode(),
-        "ce_organizationid": organization.encode(),
-        "ce_rev": b"2",
-        "ce_type": b"tenant.module.assigned.v1",
-        "ce_time": b"2026-01-01T00:00:00Z",
-        **more,
-    }
-
-
-def body(**more: object) -> bytes:
-    document = {"organization_id": None, "module_id": "hr", "user_id": "stranger", "payload": {}, **more}
-    return json.dumps(document).encode()
 
 
 def strange_records(organization: str) -> dict[str, tuple[Headers, bytes | None]]:
@@ -72,7 +50,7 @@ async def test_what_is_no_event_is_passed_over_and_parked(live: Live) -> None:
         over_websocket(live.platform, organization=organization, after="v1:1") as mine,
         over_websocket(live.platform, types=["ORGANIZATION_UPDATED"]) as everything,
     ):
-        await put(live, *strange.values())
+        await put(live.kafka, *strange.values())
         for revision in range(2, 5):
             assert await rename(live.platform, organization) == revision
         assert [event["revision"] for event in await mine.take(3, seconds=5)] == [2, 3, 4]
@@ -88,7 +66,7 @@ async def test_what_is_no_event_is_passed_over_and_parked(live: Live) -> None:
 async def test_a_genuine_looking_record_does_not_stop_the_others(live: Live, name: str) -> None:
     organization = await sign_up(live.platform)
     time = b"1970-01-01T00:00:00Z" if "before" in name else b"2026-01-01T00:00:00Z"
-    await put(live, (genuine(organization, ce_rev=b"700", ce_time=time), body()))
+    await put(live.kafka, (genuine(organization, ce_rev=b"700", ce_time=time), body()))
     async with over_websocket(live.platform, organization=organization, after="v1:1") as subscriber:
         assert await rename(live.platform, organization) == 2
         assert (await subscriber.take(1, seconds=5))[0]["revision"] == 2
@@ -104,19 +82,11 @@ async def test_a_repeated_event_is_applied_and_heard_once(live: Live) -> None:
             records = await records_of(consumer, organization, 2)
         for _ in range(3):
             for record in records:
-                await put(live, (dict(record.headers), record.value), topic=record.topic, key=record.key)
+                await put(live.kafka, (dict(record.headers), record.value), topic=record.topic, key=record.key)
         await rename(live.platform, organization)
         assert [event["revision"] for event in await subscriber.take(3)] == [1, 2, 3]
         await subscriber.nothing_else()
     assert await applied(live.database, organization, until=3) == [1, 2, 3]
-
-
-async def put(
-    live: Live, *records: tuple[Headers, bytes | None], topic: str = TOPIC, key: bytes | None = b"by hand"
-) -> None:
-    async with AIOKafkaProducer(bootstrap_servers=live.kafka, acks="all") as producer:
-        for headers, value in records:
-            await producer.send_and_wait(topic, value=value, key=key, headers=list(headers.items()))
 
 
 async def parked(live: Live) -> int:
