@@ -76,15 +76,19 @@ async def prepare(
     activate: bool,
     at: tuple[str, ...],
     catalog: Catalog | None = None,
+    known: dict[tuple[str, str], ModuleVersionRow] | None = None,
 ) -> Assigning:
     """Plan, check plan and configuration, and build the rows. Raises Refusal with every problem found.
 
-    `at`: the argument that asks for the modules.
+    `at`: the argument that asks for the modules. `known`: versions by (code, number) that were read before in this
+    transaction; those read now are added.
     """
     asked = {each.module: each for each in wanted}
     catalog = await load_catalog(tx) if catalog is None else catalog
     plan = _planned(catalog, assigned, asked.values(), at=at)
-    versions = await load_versions(tx, {(step.module, step.version) for step in plan})
+    versions = {} if known is None else known
+    if missing := {(step.module, step.version) for step in plan} - versions.keys():
+        versions.update(await load_versions(tx, missing))
     problems: list[Problem] = []
     rows: list[TenantModuleRow] = []
     for step in plan:

@@ -5,22 +5,20 @@ from uuid import UUID
 import strawberry
 
 from commands import assignment as commands
-from commands import bulk
+from commands.bulk.ask import bulk_assign_modules
 from graph.context import Info
 from graph.guard import Guard
 from graph.run import Ran, run_command
 from graph.types.assignment import ModuleAssignment
-from graph.types.ids import parse_id
 from graph.types.inputs.assignment import (
     ApplyIndustryTemplateInput,
     AssignModuleInput,
     BulkAssignModulesInput,
     UnassignModuleInput,
 )
-from graph.types.operation import Operation
 from graph.types.payload import AssignmentsPayload, Change, OperationPayload
 from queries.module import load_internal_codes
-from queries.operation import find_operation
+from resolvers.operation import operation_payload
 
 
 @strawberry.type
@@ -57,25 +55,8 @@ class AssignmentMutations:
         info: Info,
         input: BulkAssignModulesInput,
     ) -> OperationPayload:
-        ran = await run_command(info, bulk.bulk_assign_modules, input.request)
-        row = None
-        if ran.outcome is not None:
-            async with info.context.reader() as reader:
-                row = await find_operation(reader, UUID(ran.outcome.shows["operation"]))
-        operation = None if row is None else Operation.from_row(row)
-        return OperationPayload(operation=operation, errors=ran.errors, revision=ran.revision)
-
-
-@strawberry.type
-class OperationQueries:
-    @strawberry.field(extensions=[Guard("Query")])
-    async def operation(self, info: Info, id: strawberry.ID) -> Operation | None:
-        operation_id = parse_id(id)
-        if operation_id is None:
-            return None
-        async with info.context.reader() as reader:
-            row = await find_operation(reader, operation_id)
-        return None if row is None else Operation.from_row(row)
+        ran = await run_command(info, bulk_assign_modules, input.request)
+        return await operation_payload(info, ran)
 
 
 async def _payload(info: Info, ran: Ran, *, is_dry: bool) -> AssignmentsPayload:

@@ -28,7 +28,8 @@ class Operation:
     kind: str
     status: OperationStatus
     done: int
-    total: int
+    total: int = strawberry.field(description="Counted when asked for, exact once it is RUNNING.")
+    failed: int = strawberry.field(description="Organizations, of those done, that were refused: see errors.")
     started_at: datetime | None
     finished_at: datetime | None
     errors: list[UserError] = strawberry.field(description="At most 1,000, each naming its organization.")
@@ -41,6 +42,7 @@ class Operation:
             status=OperationStatus(row.status),
             done=row.done,
             total=row.total,
+            failed=row.failed,
             started_at=row.started_at,
             finished_at=row.finished_at,
             errors=[stored_error(each) for each in row.errors],

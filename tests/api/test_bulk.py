@@ -1,9 +1,9 @@
 """Many modules for many organizations: the operation, its progress and its errors."""
 
-import asyncio
 from typing import Any
 from uuid import uuid4
 
+from tests.api.operations import bulk, finished, read
 from tests.support.platform import Platform
 from tests.support.stories import (
     assign,
@@ -18,29 +18,6 @@ from tests.support.stories import (
     unique,
 )
 from tests.support.stream import messages_of
-
-OPERATION = "id kind status done total startedAt finishedAt errors { __typename message code path }"
-BULK = f"""mutation($input: BulkAssignModulesInput!) {{ bulkAssignModules(input: $input) {{
-  operation {{ {OPERATION} }} revision errors {{ __typename message code path }} }} }}"""
-FINAL = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED"}
-
-
-async def bulk(platform: Platform, modules: list[str], **more: Any) -> Any:
-    return (await platform.data(BULK, {"input": {"modules": modules, **more}}))["bulkAssignModules"]
-
-
-async def read(platform: Platform, operation: str) -> Any:
-    query = f"query($id: ID!) {{ operation(id: $id) {{ {OPERATION} }} }}"
-    return (await platform.data(query, {"id": operation}))["operation"]
-
-
-async def finished(platform: Platform, payload: Any) -> Any:
-    """The operation of a payload, once it has ended."""
-    assert payload["errors"] == []
-    async with asyncio.timeout(20):
-        while (found := await read(platform, payload["operation"]["id"]))["status"] not in FINAL:
-            await asyncio.sleep(0.05)
-    return found
 
 
 async def assert_refused(

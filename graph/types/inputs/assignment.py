@@ -3,7 +3,7 @@
 import strawberry
 
 from commands.assignment import ApplyIndustryTemplate, AssignModule, UnassignModule
-from commands.bulk import BulkAssignModules
+from commands.bulk.ask import BulkAssignModules
 from graph.types.ids import require_id
 from graph.types.inputs.organization import OrganizationFilter
 from graph.types.inputs.shared import Cascade, organization_of
