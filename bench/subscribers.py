@@ -32,6 +32,8 @@ PROGRAM = (sys.executable, "-m", "app.cli")
 PATIENCE_SECONDS = 60.0
 HEARD_SECONDS = 30.0
 SETTLE_SECONDS = 1.0
+FILLING = "x" * 150  # some hundred of these events fill what a connection holds on its way
+WAKE_SECONDS = 33.5  # after the server has given up on a client (30 s), before it hangs up
 KEEP_ALIVE_SECONDS = 3.0  # the server hangs up on an idle connection after five
 SIGN_UP = 'mutation { signUpOrganization(input: {name: "Bench"}) { organization { id } errors { message } } }'
 RENAME = """mutation($o: ID!, $n: String) { updateOrganization(input: {organizationId: $o, name: $n}) {
@@ -137,7 +139,7 @@ class World:
             self.client.drop()
         rev = self.revision + 1
         self.heard[rev] = []
-        answer = await self.client.ask(RENAME, {"o": self.organization, "n": f"Bench {rev}"})
+        answer = await self.client.ask(RENAME, {"o": self.organization, "n": f"Bench {rev} {FILLING}"})
         self.answered[rev] = time.monotonic()
         payload = answer["data"]["updateOrganization"]
         if payload["revision"] != rev:
@@ -203,7 +205,7 @@ async def _round(scene: World, subscribers: int, events: int) -> Round:
     return Round(
         delay=Delay.of(delays),
         lost=lost + lost_at_first,
-        refused=refused,
+        refused=dict(refused),
         connect_seconds=round(connect_seconds, 1),
         frames_per_second=round(len(delays) / max(busy, 0.001)),
         rss_kib=rss,
@@ -212,7 +214,7 @@ async def _round(scene: World, subscribers: int, events: int) -> Round:
 
 
 async def measure_slow(
-    target: Target, *, normal: int, slow: int, phases: int = 3, events: int = 400, rate: float = 100.0
+    target: Target, *, normal: int, slow: int, phases: int = 3, events: int = 600, rate: float = 100.0
 ) -> Slowness:
     """Normal clients all along; `slow` more that never read in every other phase, so that both see the same weather."""
     without: list[Phase] = []
@@ -227,14 +229,14 @@ async def measure_slow(
             hanging = await scene.subscribe(slow, small=True, counted=False)
             for reader in hanging:
                 reader.stop_reading()
-            began = time.monotonic()
+            stopped = time.monotonic()
             with_slow.append(await _phase(scene, normal, events=events, rate=rate))
-            reasons, seconds = await _farewells(scene, hanging, began=began)
+            reasons, seconds = await _farewells(scene, hanging, stopped=stopped)
             latest = max(latest, seconds)
             closed.update(reasons)
         for reader in readers:
             reader.drop()
-    return Slowness(normal, slow, without, with_slow, closed, round(latest, 1))
+    return Slowness(normal, slow, without, with_slow, dict(closed), round(latest, 1))
 
 
 async def _phase(scene: World, normal: int, *, events: int, rate: float) -> Phase:
@@ -250,23 +252,34 @@ async def _phase(scene: World, normal: int, *, events: int, rate: float) -> Phas
     return Phase(Delay.of(delays), lost, rss)
 
 
-async def _farewells(scene: World, hanging: list[Reader], *, began: float) -> tuple[dict[str, int], float]:
-    """Wait until the server has hung up on all, without reading; then read what it has said."""
-    base = len(os.listdir(f"/proc/{scene.target.pid}/fd"))
-    while len(os.listdir(f"/proc/{scene.target.pid}/fd")) > base - len(hanging):
-        if time.monotonic() - began > PATIENCE_SECONDS:
-            break
-        await asyncio.sleep(0.1)
-    seconds = time.monotonic() - began
-    for reader in hanging:
-        reader.read_again()
-    await asyncio.sleep(SETTLE_SECONDS)
-    reasons: Counter[str] = Counter()
-    for reader in hanging:
+async def _farewells(scene: World, hanging: list[Reader], *, stopped: float) -> tuple[Counter[str], float]:
+    """How they were told to go, and when the last was gone. Half of them wake up in time to read it."""
+    ports = {reader.port for reader in hanging}
+    sleeping, waking = hanging[::2], hanging[1::2]
+    seconds = 0.0
+    while _held(scene.target, ports) and seconds < PATIENCE_SECONDS:
+        await asyncio.sleep(0.25)
+        seconds = time.monotonic() - stopped
+        if seconds > WAKE_SECONDS:
+            for reader in waking:
+                reader.read_again()
+    reasons = Counter({"hung up on without a word": len(sleeping)})
+    for reader in waking:
         code, reason = reader.closed or (0, "still open")
         reasons[f"{code} {'resume from …' if reason.startswith('resume from v1:') else reason}"] += 1
+    for reader in hanging:
         reader.drop()
     return reasons, seconds
+
+
+def _held(target: Target, ports: set[int]) -> int:
+    """How many of these clients' connections a process still has, by the system's own table."""
+    held = 0
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        fields = line.split()
+        here, there = (int(fields[column].rpartition(":")[2], 16) for column in (1, 2))
+        held += here == target.port and there in ports and fields[9] != "0"
+    return held
 
 
 async def _heard_by_all(scene: World, count: int) -> int:

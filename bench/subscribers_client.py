@@ -66,6 +66,14 @@ class Reader(asyncio.Protocol):
         if not self.opened.done():
             self.opened.set_exception(ConnectionError(str(self.closed)))
 
+    @property
+    def port(self) -> int:
+        """Its own end of the connection."""
+        if self.transport is None:
+            return 0
+        port: int = self.transport.get_extra_info("sockname")[1]
+        return port
+
     def stop_reading(self) -> None:
         """Take nothing in any more, as a client that hangs."""
         if self.transport is not None:

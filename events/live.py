@@ -15,12 +15,17 @@ from uuid import UUID
 from aiokafka import AIOKafkaConsumer
 from aiokafka.errors import KafkaError
 
+from events.delivery import Replication
 from events.envelope import Event, MalformedEvent, event_of_record
-from events.topics import ensure_topics
+from events.topics import ONE_REPLICA, ensure_topics
 
 log = logging.getLogger("modplane.live")
 
 QUEUE_MAX = 64
+QUEUE_BYTES_MAX = 262_144
+# Readers of the log at a time, of all streams of a process: after a broker's restart they all come at once, and a
+# pool they had drained would keep queries waiting.
+CATCHING_UP_MAX = 4
 SWEEP_SECONDS = 5.0
 RECONNECT_SECONDS = 0.5
 
@@ -28,23 +33,34 @@ RevisionsOf = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, int]]]
 
 
 class Tap:
-    """One subscriber's bounded queue. When it overflows, its content is dropped and the log is the way on."""
+    """One stream's bounded queue. When it overflows, its content is dropped and the log is the way on."""
 
     def __init__(self) -> None:
         self.delivered = 0  # the last rev that the owner has passed on
-        self._queue: deque[Event] = deque()
+        self._queue: deque[tuple[Event, int]] = deque()
+        self._bytes = 0
         self._is_behind = False
         self._changed = asyncio.Event()
 
-    def put(self, event: Event) -> None:
-        if len(self._queue) >= QUEUE_MAX:
+    @property
+    def is_idle(self) -> bool:
+        """Nothing to take and nothing missed: its owner would have to wait."""
+        return not self._queue and not self._is_behind
+
+    def put(self, event: Event, size: int = 0) -> None:
+        """`size`: the event's bytes on the wire, which stand for those in memory."""
+        if self._is_behind:
+            return
+        if len(self._queue) >= QUEUE_MAX or (self._queue and self._bytes + size > QUEUE_BYTES_MAX):
             self.fall_behind()
-        elif not self._is_behind:
-            self._queue.append(event)
-            self._changed.set()
+            return
+        self._queue.append((event, size))
+        self._bytes += size
+        self._changed.set()
 
     def fall_behind(self) -> None:
         self._queue.clear()
+        self._bytes = 0
         self._is_behind = True
         self._changed.set()
 
@@ -55,7 +71,9 @@ class Tap:
                 self._is_behind = False
                 return None
             if self._queue:
-                return self._queue.popleft()
+                event, size = self._queue.popleft()
+                self._bytes -= size
+                return event
             self._changed.clear()
             await self._changed.wait()
 
@@ -63,10 +81,12 @@ class Tap:
 class LiveStream:
     """Feeds taps from Kafka. `run` goes on until it is cancelled."""
 
-    def __init__(self, bootstrap: str, revisions_of: RevisionsOf) -> None:
+    def __init__(self, bootstrap: str, revisions_of: RevisionsOf, replication: Replication = ONE_REPLICA) -> None:
         self._bootstrap = bootstrap
+        self._replication = replication
         self._revisions_of = revisions_of
         self._taps: dict[UUID | None, set[Tap]] = {}
+        self.catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
 
     @contextmanager
     def tap(self, organization_id: UUID | None) -> Iterator[Tap]:
@@ -96,7 +116,7 @@ class LiveStream:
 
     async def _tail(self) -> None:
         async with asyncio.timeout(10):
-            partitions = await ensure_topics(self._bootstrap)
+            partitions = await ensure_topics(self._bootstrap, self._replication)
         consumer = AIOKafkaConsumer(
             bootstrap_servers=self._bootstrap,
             enable_auto_commit=False,
@@ -129,7 +149,7 @@ class LiveStream:
             return
         for listeners in (self._taps.get(event.organization_id), self._taps.get(None)):
             for tap in tuple(listeners or ()):
-                tap.put(event)
+                tap.put(event, len(value or b""))
 
     def _all_fall_behind(self) -> None:
         for listeners in self._taps.values():

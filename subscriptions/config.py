@@ -7,7 +7,7 @@ import jsonpatch
 import strawberry
 
 from graph.context import Info
-from graph.cursors import EventCursor, read_cursor
+from graph.cursors import EventCursor
 from graph.guard import require
 from graph.masking import ApiError
 from graph.types.effective_config import EffectiveConfig, find_effective_config
@@ -21,7 +21,7 @@ from subscriptions import streams
 class EffectiveConfigChange:
     revision: int = strawberry.field(description="The organization's rev that this is true of.")
     values: JSON | None = strawberry.field(
-        description="The whole; in the first message, and after the module came back."
+        description="The whole; in the first message, after the module came back, and when messages were passed over."
     )
     patch: JSON | None = strawberry.field(description="RFC 6902, on the values of the message before.")
     effective_config: EffectiveConfig | None = strawberry.field(description="Null: the organization has not got it.")
@@ -42,7 +42,7 @@ class ConfigSubscriptions:
         after: str | None = None,
     ) -> AsyncIterator[EffectiveConfigChange]:
         require(info.context.actor, "Subscription.effectiveConfigChanged")
-        cursor = None if after is None else read_cursor(after)
+        cursor, position = streams.starting_cursor(info, after), info.context.position
         key = _key(organization_id, module, company_id)
         # the revision before the state: a change between the two is seen twice and shown once
         revision = 0 if key is None else await streams.current_revision(info, key.organization_id)
@@ -52,6 +52,7 @@ class ConfigSubscriptions:
         if cursor is not None and cursor.rev > revision:
             raise streams.resume_gap(f"after is beyond revision {revision}", minimum=None, current=revision)
         known: dict[str, Any] | None = shown.merged.values
+        position.offered, position.state = revision, (known,)
         yield EffectiveConfigChange(revision=shown.revision, values=known, patch=None, effective_config=shown)
         async for event in streams.follow(info, key.organization_id, EventCursor(rev=revision)):
             if module not in event.modules:
@@ -61,6 +62,7 @@ class ConfigSubscriptions:
             change = _change(event.rev, known, found)
             if change is not None:
                 known = None if found is None else found.merged.values
+                position.state = (known,)
                 yield change
 
 

@@ -7,7 +7,6 @@ import strawberry
 
 from events.visibility import visible_to
 from graph.context import Info
-from graph.cursors import read_cursor
 from graph.guard import require
 from graph.masking import ApiError
 from graph.types.event import ModuleEvent, ModuleEventType, event_types
@@ -32,7 +31,7 @@ class EventSubscriptions:
     ) -> AsyncIterator[ModuleEvent]:
         actor = info.context.actor
         require(actor, "Subscription.moduleEvents")
-        cursor = None if after is None else read_cursor(after)
+        cursor = streams.starting_cursor(info, after)
         target = actor.organization_id if organization_id is None else parse_id(organization_id)
         if organization_id is not None and (target is None or not await _is_there(info, target)):
             raise ApiError("NOT_FOUND", f"no organization {str(organization_id)[:100]}")

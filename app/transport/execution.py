@@ -4,7 +4,7 @@ import asyncio
 import time
 from collections.abc import AsyncGenerator, Callable, Iterable
 from contextlib import aclosing
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, cast
 
@@ -17,6 +17,7 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from app.transport.body import GraphQLRequest
+from app.transport.connections import Connections
 from graph.limits import Limits
 from graph.masking import OPERATION_UNKNOWN, ApiError, fault
 
@@ -32,6 +33,13 @@ class Service:
     authenticate: Callable[[str | None], Any]
     context_for: Callable[[HTTPConnection, Any], object]
     limits: Limits
+    # An actor that stands for all with the same rights, hashable: subscriptions are executed as it, and shared among
+    # those it stands for. None: each is executed by itself.
+    rights_of: Callable[[Any], Any] | None = None
+    connections: Connections = field(default_factory=Connections)
+
+    def subscribing_actor(self, actor: Any) -> Any:
+        return actor if self.rights_of is None else self.rights_of(actor)
 
 
 async def identify(service: Service, token: str | None) -> Any:
@@ -107,23 +115,6 @@ async def stream(
                 yield result
     except Exception as error:  # noqa: BLE001 - as above
         yield failure(fault(error))
-
-
-async def results(
-    service: Service, request: GraphQLRequest, *, context: object
-) -> AsyncGenerator[ExecutionResult, None]:
-    """Any operation as a stream: one result of a query or a mutation, all of a subscription."""
-    try:
-        yield await execute(service, request, context=context, allowed=SINGLE_RESULT)
-    except InvalidOperationTypeError:
-        async with aclosing(stream(service, request, context=context)) as events:
-            async for event in events:
-                yield event
-
-
-async def single(result: ExecutionResult) -> AsyncGenerator[ExecutionResult, None]:
-    """A result there is already, as a stream."""
-    yield result
 
 
 def failure(error: GraphQLError) -> ExecutionResult:

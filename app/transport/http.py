@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from starlette.datastructures import Headers
@@ -19,7 +19,8 @@ from app.transport.body import GraphQLRequest, decode_json, read_body, read_para
 from app.transport.execution import Service
 from app.transport.negotiation import EVENT_STREAM, HTML, JSON, RESPONSE_JSON, negotiate, require_json
 from app.transport.pages import explorer
-from app.transport.refusal import ClientGone, Refused, bad_request, of_api_error
+from app.transport.refusal import ClientGone, Refused, bad_request, going_away, of_api_error
+from app.transport.sharing import Sharing
 from graph.limits import Limits
 from graph.masking import INTERNAL, ApiError, fault
 
@@ -38,12 +39,15 @@ def graphql_endpoint(
     authenticate: Callable[[str | None], Any],
     context_for: Callable[[HTTPConnection, Any], object],
     limits: Limits,
+    rights_of: Callable[[Any], Any] | None = None,
 ) -> "GraphQLEndpoint":
     """The application to route /graphql to, for HTTP and for WebSocket: `Route` and `WebSocketRoute` take it as it is.
 
-    A mount would redirect /graphql to /graphql/.
+    A mount would redirect /graphql to /graphql/. WebSockets need the protocol of server.py.
     """
-    return GraphQLEndpoint(Service(schema=schema, authenticate=authenticate, context_for=context_for, limits=limits))
+    return GraphQLEndpoint(
+        Service(schema=schema, authenticate=authenticate, context_for=context_for, limits=limits, rights_of=rights_of)
+    )
 
 
 @dataclass(frozen=True)
@@ -51,13 +55,17 @@ class GraphQLEndpoint:
     """An ASGI application; an object, because Starlette takes functions for request handlers."""
 
     service: Service
+    sharing: Sharing = field(init=False)
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "sharing", Sharing(self.service))
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "websocket":
-            await websocket.serve(self.service, scope, receive=receive, send=send)
+            await websocket.serve(self.sharing, scope, receive=receive, send=send)
             return
         try:
-            await _answer(self.service, scope, receive=receive, send=send)
+            await _answer(self.sharing, scope, receive=receive, send=send)
         except ClientGone:
             return
         except Refused as refused:
@@ -68,7 +76,8 @@ class GraphQLEndpoint:
             await _send(send, body, status=500, media_type=JSON)
 
 
-async def _answer(service: Service, scope: Scope, *, receive: Receive, send: Send) -> None:
+async def _answer(sharing: Sharing, scope: Scope, *, receive: Receive, send: Send) -> None:
+    service = sharing.service
     method: str = scope["method"]
     headers = Headers(scope=scope)
     if method == "OPTIONS":
@@ -95,10 +104,13 @@ async def _answer(service: Service, scope: Scope, *, receive: Receive, send: Sen
             if not accepted.may_stream:
                 raise bad_request(f"Subscriptions need {EVENT_STREAM} or a WebSocket.") from None
             result = None
-    if result is None or accepted.media_type == EVENT_STREAM:
-        results = execution.stream(service, request, context=context) if result is None else execution.single(result)
-        seconds = execution.seconds_left(actor) if result is None else None
-        await sse.send_stream(results, receive=receive, send=send, limits=service.limits, seconds=seconds)
+    if result is None:
+        if service.connections.is_draining:
+            raise going_away()
+        await sse.serve(sharing, scope, request=request, actor=actor, receive=receive, send=send)
+        return
+    if accepted.media_type == EVENT_STREAM:
+        await sse.send_single(result, send=send)
         return
     await _send_result(send, result, media_type=accepted.media_type)
 

@@ -37,6 +37,12 @@ def bad_user_input(message: str) -> Refused:
     return Refused(status=400, code="BAD_USER_INPUT", message=message)
 
 
+def going_away() -> Refused:
+    """The process is ending: whoever wants a stream gets it from another."""
+    message = "This server is going away; connect again."
+    return Refused(status=503, code="UNAVAILABLE", message=message, headers={"retry-after": "1"})
+
+
 def of_api_error(error: ApiError) -> Refused:
     """A refusal by authentication, which happens before there is an operation to attach it to."""
     headers = {"www-authenticate": 'Bearer error="invalid_token"'} if error.code == "UNAUTHENTICATED" else {}

@@ -35,6 +35,23 @@ async def test_one_subscription_too_many_is_refused_and_the_others_go_on(live: L
         assert {message["payload"]["data"]["moduleEvents"]["revision"] for message in heard} == {2}
 
 
+async def test_of_a_hundred_and_one_subscriptions_the_first_live_and_the_others_are_refused(live: Live) -> None:
+    organization = await sign_up(live.platform)
+    async with asyncio.timeout(30), opened_socket(live.platform) as socket:
+        for number in range(101):
+            await subscribe(socket, str(number), organization=organization, after="v1:1")
+        refused = [json.loads(await socket.recv()) for _ in range(101 - MOST)]
+        assert [int(message["id"]) for message in refused] == list(range(MOST, 101))
+        assert {(message["type"], message["payload"][0]["extensions"]["rule"]) for message in refused} == {
+            ("error", "subscriptions_per_connection")
+        }
+        for revision in (2, 3):
+            await rename(live.platform, organization)
+            heard = [json.loads(await socket.recv()) for _ in range(MOST)]
+            assert sorted(int(message["id"]) for message in heard) == list(range(MOST))
+            assert {message["payload"]["data"]["moduleEvents"]["revision"] for message in heard} == {revision}
+
+
 async def test_an_expired_token_ends_the_socket(live: Live) -> None:
     organization = await sign_up(live.platform)
     bearer = token(Role.ORGANIZATION_ADMIN, organization=organization, seconds=2)

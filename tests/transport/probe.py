@@ -15,6 +15,7 @@ from starlette.routing import Route, WebSocketRoute
 from strawberry.scalars import JSON
 
 from app.transport.http import graphql_endpoint
+from app.transport.server import UVICORN
 from graph.documents import DocumentStore, document_cache
 from graph.limits import Limits
 from graph.masking import ApiError, MaskErrors
@@ -204,7 +205,7 @@ async def running_server(limits: Limits, *, actors: dict[str, Actor] | None = No
     app = Starlette(routes=[Route("/graphql", endpoint), WebSocketRoute("/graphql", endpoint)])
     listener = free_socket()
     address = f"127.0.0.1:{listener.getsockname()[1]}"
-    server = uvicorn.Server(uvicorn.Config(app, lifespan="off", log_level="warning", timeout_graceful_shutdown=1))
+    server = uvicorn.Server(uvicorn.Config(app, log_level="warning", timeout_graceful_shutdown=1, **UVICORN))
     task = asyncio.create_task(server.serve(sockets=[listener]))
     while not server.started:
         await asyncio.sleep(0.01)
