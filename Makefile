@@ -14,10 +14,10 @@ INSTALL_PROJECT := .venv/bin/uv pip install --quiet --no-deps --no-build-isolati
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check fmt schema lock demo clean
+.PHONY: help run test check fmt schema lock demo chaos chaos-short clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/run.stamp ## start Modplane and all it needs on 127.0.0.1:8000 (MODPLANE_PORT, MODPLANE_DATA_DIR)
 	@exec .venv/bin/modplane dev
@@ -49,6 +49,12 @@ lock: .venv/uv.stamp ## resolve the dependencies again and write the locks
 
 demo: .venv/run.stamp ## walk through what Modplane does, against `make run` in another terminal
 	@.venv/bin/python examples/demo.py
+
+chaos: .venv/dev.stamp ## break things on purpose and count what is lost, an hour (ROWS=1,9 only these, SEED=42 again)
+	@.venv/bin/python -m bench.chaos $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
+
+chaos-short: .venv/dev.stamp ## the same in three minutes, without the rows that measure time
+	@.venv/bin/python -m bench.chaos --short $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
 clean: ## remove the environment and the caches; the data under .modplane stays
 	rm -rf .venv target .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

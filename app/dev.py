@@ -79,6 +79,7 @@ def backends_of(settings: Settings, *, owner: str, redis: str, kafka: str) -> Ba
         redis=redis,
         kafka=kafka,
         pool_size=settings.database_pool_size,
+        delivery=settings.delivery,
     )
 
 
@@ -166,6 +167,7 @@ def run_serve(settings: Settings, roles: tuple[str, ...]) -> int:
         verifier=TokenVerifier(key.public_key(), TokenIssuer()),
         listener=listener,
         on_ready=lambda: print(f"ready: {', '.join(roles)}", flush=True),
+        drain_grace_seconds=settings.drain_grace_seconds,
     )
     return uvloop.run(run_process(process))
 

@@ -4,25 +4,29 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
 import socket
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from uuid import UUID
 
 import uvicorn
 
 from app.api import create_app
+from app.draining import Draining
 from app.migrate import refuse_unsafe_role
+from app.revocation import RevocationWatch
+from app.shutdown import Api, EndSignals, LastResort, collect_leftovers, end_roles
+from app.transport.server import UVICORN
 from app.worker import run_worker
 from auth.actor import PLATFORM
 from auth.tokens import TokenVerifier
 from cache.client import connect
 from cache.floor import RevisionFloor
+from events.consumer import Reactions
+from events.delivery import Delivery
 from events.live import LiveStream
-from events.reactions import Reactions
-from events.relay import Relay, RelaySettings
+from events.relay import run_relays
 from events.wakeup import Wakeup
 from graph.context import Services
 from models.database import Database, DatabaseUrls
@@ -32,38 +36,39 @@ from queries.reader import open_reader
 log = logging.getLogger("modplane")
 
 ROLES = ("api", "relay", "reactions", "worker")
-DRAIN_SECONDS = 10
 WATCH_SECONDS = 0.5
+CLOSE_SECONDS = 2.0  # a store that does not answer is left without a goodbye
 
 
 @dataclass(frozen=True)
 class Backends:
-    """Where the stores are."""
+    """Where the stores are, and how events leave them."""
 
     database: DatabaseUrls
     redis: str
     kafka: str
     pool_size: int = 10
+    delivery: Delivery = field(default_factory=Delivery)
 
 
 @asynccontextmanager
 async def open_services(backends: Backends) -> AsyncIterator[Services]:
     database = Database(backends.database, pool_size=backends.pool_size)
     redis = connect(backends.redis)
-    wakeup = Wakeup(database.admin_engine)
+    wakeup = Wakeup(database.admin_engine, has_relay=backends.delivery.has_relay)
 
     async def revisions_of(ids: Collection[UUID]) -> Mapping[UUID, int]:
         async with open_reader(database, PLATFORM) as reader:
             return await load_revisions(reader, ids)
 
-    live = LiveStream(backends.kafka, revisions_of)
+    live = LiveStream(backends.kafka, revisions_of, backends.delivery.replication)
     try:
         yield Services(database=database, floor=RevisionFloor(redis), wakeup=wakeup, live=live)
     finally:
-        await wakeup.close()
-        with contextlib.suppress(Exception):
-            await redis.aclose()
-        await database.close()
+        for close in (wakeup.close, redis.aclose, database.close):
+            with contextlib.suppress(Exception):
+                async with asyncio.timeout(CLOSE_SECONDS):
+                    await close()
 
 
 class _Server(uvicorn.Server):
@@ -84,45 +89,59 @@ class Process:
     listener: socket.socket | None = None
     on_ready: Callable[[], None] = lambda: None
     is_broken: Callable[[], str | None] = lambda: None
+    drain_grace_seconds: float = 0.0  # from "not ready" until nothing more is accepted: balancers notice by asking
 
 
 async def run_process(process: Process) -> int:
     """Run the roles until a signal or a fault; returns the exit code."""
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGINT, signal.SIGTERM):
-        loop.add_signal_handler(number, stop.set)
-    async with open_services(process.backends) as services:
-        await refuse_unsafe_role(services.database.app_engine, is_tenant=True)
-        await refuse_unsafe_role(services.database.admin_engine)
-        tasks = _background(process, services)
-        server = _server(process, services)
-        if server is not None and process.listener is not None:
-            tasks.append(asyncio.create_task(server.serve(sockets=[process.listener]), name="api"))
-            while not server.started and not tasks[-1].done():
-                await asyncio.sleep(0.01)
-        # what lives from here on is request data: the collector need not look at the rest again and again
-        gc.collect()
-        gc.freeze()
-        process.on_ready()
-        code = await _watch(process, tasks, stop)
-        if server is not None:
-            server.should_exit = True
-        await _end(tasks, server)
+    last_resort = LastResort()
+    signals = EndSignals(last_resort)
+    try:
+        async with open_services(process.backends) as services:
+            await refuse_unsafe_role(services.database.app_engine, is_tenant=True)
+            await refuse_unsafe_role(services.database.admin_engine)
+            tasks, api = await _start(process, services)
+            # what lives from here on is request data: the collector need not look at the rest again and again
+            gc.collect()
+            gc.freeze()
+            process.on_ready()
+            code = await _watch(process, tasks, signals.received)
+            last_resort.start(tasks)
+            await end_roles(tasks, api)
+        await collect_leftovers()
+    finally:
+        last_resort.cancel()
     return code
+
+
+async def _start(process: Process, services: Services) -> tuple[list[asyncio.Task[None]], Api | None]:
+    if "api" not in process.roles or process.listener is None:
+        return _background(process, services), None
+    watch = RevocationWatch(services)
+    await watch.start()  # whoever was kept out stays out from the first request on
+    tasks = _background(process, services)
+    tasks.append(asyncio.create_task(watch.run(), name="revocations"))
+    app = create_app(services, process.verifier)
+    door = Draining(app, app.state.connections)
+    server = _server(door)
+    tasks.append(asyncio.create_task(server.serve(sockets=[process.listener]), name="api"))
+    while not server.started and not tasks[-1].done():
+        await asyncio.sleep(0.01)
+    return tasks, Api(server, door, grace_seconds=process.drain_grace_seconds)
 
 
 def _background(process: Process, services: Services) -> list[asyncio.Task[None]]:
     backends, roles = process.backends, process.roles
     tasks: list[asyncio.Task[None]] = []
     if "relay" in roles:
-        settings = RelaySettings(url=backends.database.relay, bootstrap=backends.kafka)
-        tasks.append(asyncio.create_task(Relay(settings).run(), name="relay"))
+        relays = run_relays(backends.database.relay, backends.kafka, backends.delivery)
+        tasks.append(asyncio.create_task(relays, name="relay"))
     if "reactions" in roles:
         reactions = Reactions(
             bootstrap=backends.kafka,
             engine=services.database.relay_engine,
             raise_floors=services.floor.raise_floors,
+            delivery=backends.delivery,
         )
         tasks.append(asyncio.create_task(reactions.run(), name="reactions"))
     if "worker" in roles:
@@ -132,22 +151,13 @@ def _background(process: Process, services: Services) -> list[asyncio.Task[None]
     return tasks
 
 
-def _server(process: Process, services: Services) -> _Server | None:
-    if "api" not in process.roles:
-        return None
+def _server(app: Draining) -> _Server:
     config = uvicorn.Config(
-        create_app(services, process.verifier),
+        app,
         loop="uvloop",
-        http="httptools",
-        ws="websockets-sansio",
-        ws_max_size=262_144,
-        ws_ping_interval=20,
-        ws_ping_timeout=20,
         access_log=False,
         log_level="warning",
-        server_header=False,
-        timeout_graceful_shutdown=DRAIN_SECONDS,
-        lifespan="off",
+        **UVICORN,
     )
     return _Server(config)
 
@@ -155,7 +165,8 @@ def _server(process: Process, services: Services) -> _Server | None:
 async def _watch(process: Process, tasks: list[asyncio.Task[None]], stop: asyncio.Event) -> int:
     while not stop.is_set():
         with contextlib.suppress(TimeoutError):
-            await asyncio.wait_for(stop.wait(), WATCH_SECONDS)
+            async with asyncio.timeout(WATCH_SECONDS):
+                await stop.wait()
         ended = [task for task in tasks if task.done()]
         for task in ended:
             log.error("role %s ended", task.get_name(), exc_info=task.exception() if not task.cancelled() else None)
@@ -165,14 +176,3 @@ async def _watch(process: Process, tasks: list[asyncio.Task[None]], stop: asynci
         if not stop.is_set() and (ended or broken):
             return 1
     return 0
-
-
-async def _end(tasks: list[asyncio.Task[None]], server: _Server | None) -> None:
-    """The API drains first, then the others are cancelled: each can be killed at any point anyway."""
-    api = [task for task in tasks if task.get_name() == "api"]
-    if server is not None and api:
-        with contextlib.suppress(TimeoutError, asyncio.CancelledError):
-            await asyncio.wait_for(asyncio.shield(api[0]), DRAIN_SECONDS + 2)
-    for task in tasks:
-        task.cancel()
-    await asyncio.wait(tasks, timeout=5)

@@ -22,6 +22,7 @@ class Actor:
     organization_id: UUID | None = None
     company_id: UUID | None = None
     expires_at: float | None = None  # seconds since the epoch
+    issued_at: float | None = None  # the same; None: not from a token
 
     @property
     def is_anonymous(self) -> bool:

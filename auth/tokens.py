@@ -12,6 +12,7 @@ from auth.actor import Actor, Role
 ALGORITHM = "EdDSA"
 TOKEN_BYTES_MAX = 8192
 LEEWAY_SECONDS = 30
+TOKEN_SECONDS_MAX = 30 * 24 * 3600  # whatever it says itself: revocations are forgotten after this
 CACHE_MAX = 10_000
 
 
@@ -94,13 +95,18 @@ class TokenVerifier:
             raise InvalidToken("the token is not valid") from None
         except (ValueError, TypeError, OverflowError):
             raise InvalidToken("the token is malformed") from None
-        return _actor_of(claims)
+        actor = _actor_of(claims)
+        if actor.expires_at is not None and actor.expires_at + LEEWAY_SECONDS <= time.time():
+            raise InvalidToken("the token has expired")
+        return actor
 
 
 def _actor_of(claims: dict[str, object]) -> Actor:
-    roles, subject, expires = claims.get("roles"), claims.get("sub"), claims.get("exp")
+    roles, subject, expires, issued = (claims.get(name) for name in ("roles", "sub", "exp", "iat"))
     if not isinstance(roles, list) or not isinstance(subject, str) or not isinstance(expires, int | float):
         raise InvalidToken("the token lacks its subject, roles or expiry")
+    if not subject or "\0" in subject or not isinstance(issued, int | float):
+        raise InvalidToken("the token's subject or time of issue is not one that could be revoked")
     known = frozenset(Role(role) for role in roles if isinstance(role, str) and role in Role.__members__)
     if not known:
         raise InvalidToken("the token has no role that is known here")
@@ -114,7 +120,8 @@ def _actor_of(claims: dict[str, object]) -> Actor:
         roles=known,
         organization_id=organization_id,
         company_id=company_id,
-        expires_at=float(expires),
+        expires_at=min(float(expires), issued + TOKEN_SECONDS_MAX),
+        issued_at=float(issued),
     )
 
 

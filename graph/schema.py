@@ -17,14 +17,17 @@ from graph.types.errors import ERROR_TYPES
 from graph.types.industry import Industry
 from graph.types.module import Module
 from graph.types.organization import Company, Organization
-from resolvers.assignment import AssignmentMutations, OperationQueries
+from resolvers.assignment import AssignmentMutations
 from resolvers.config import ConfigMutations, ConfigQueries
+from resolvers.dead_event import DeadEventMutations, DeadEventQueries
 from resolvers.entity import resolve_entity
 from resolvers.event import EventQueries
 from resolvers.industry import IndustryMutations, IndustryQueries
 from resolvers.manifest import ManifestQueries
 from resolvers.module import ModuleMutations, ModuleQueries
+from resolvers.operation import OperationMutations, OperationQueries
 from resolvers.organization import OrganizationMutations, OrganizationQueries
+from resolvers.token_revocation import TokenRevocationMutations
 from subscriptions.config import ConfigSubscriptions
 from subscriptions.event import EventSubscriptions
 from subscriptions.operation import OperationSubscriptions
@@ -39,11 +42,21 @@ Query = merge_types(
         ConfigQueries,
         EventQueries,
         OperationQueries,
+        DeadEventQueries,
     ),
 )
 Mutation = merge_types(
     "Mutation",
-    (ModuleMutations, IndustryMutations, OrganizationMutations, AssignmentMutations, ConfigMutations),
+    (
+        ModuleMutations,
+        IndustryMutations,
+        OrganizationMutations,
+        AssignmentMutations,
+        OperationMutations,
+        ConfigMutations,
+        TokenRevocationMutations,
+        DeadEventMutations,
+    ),
 )
 Subscription = merge_types("Subscription", (EventSubscriptions, ConfigSubscriptions, OperationSubscriptions))
 

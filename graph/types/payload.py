@@ -1,5 +1,6 @@
 """What mutations answer: what was asked for, what was done, why not, and the stream's revision after it."""
 
+from datetime import datetime
 from enum import Enum
 from typing import Any
 
@@ -7,6 +8,7 @@ import strawberry
 
 from commands.request import Change as ChangeMade
 from graph.types.assignment import ModuleAssignment
+from graph.types.dead_event import DeadEvent
 from graph.types.effective_config import EffectiveConfig
 from graph.types.errors import UserError
 from graph.types.industry import Industry
@@ -84,3 +86,15 @@ class ConfigPayload(Payload):
 @strawberry.type
 class OperationPayload(Payload):
     operation: Operation | None = None
+
+
+@strawberry.type
+class RevokeTokensPayload(Payload):
+    revoked_at: datetime | None = strawberry.field(
+        default=None, description="Tokens issued up to then are refused, those of the same second included."
+    )
+
+
+@strawberry.type
+class ReplayDeadEventPayload(Payload):
+    dead_event: DeadEvent | None = None

@@ -32,6 +32,7 @@ INPUTS = {
     "unassignModule": "UnassignModuleInput",
     "applyIndustryTemplate": "ApplyIndustryTemplateInput",
     "bulkAssignModules": "BulkAssignModulesInput",
+    "cancelOperation": "CancelOperationInput",
     "setOrganizationConfig": "SetOrganizationConfigInput",
     "setCompanyConfig": "SetCompanyConfigInput",
 }
@@ -88,6 +89,9 @@ async def send(platform: Platform, body: bytes) -> httpx.Response:
         ("updateIndustry", {"code": "no-such", "name": "A"}, "NotFoundError", "code"),
         ("deleteIndustry", {"code": "no-such"}, "NotFoundError", "code"),
         ("setCompanyConfig", {"companyId": UNKNOWN, "module": "hr", "value": {}}, "NotFoundError", "companyId"),
+        ("cancelOperation", {"operationId": UNKNOWN}, "NotFoundError", "operationId"),
+        ("cancelOperation", {"operationId": LONG}, "NotFoundError", "operationId"),
+        ("cancelOperation", {"operationId": UNKNOWN, "idempotencyKey": LONG}, "InvalidInputError", "idempotencyKey"),
         # ten thousand times too long
         ("assignModule", {"organizationId": "$", "module": LONG}, "NotFoundError", "module"),
         ("assignModule", {"organizationId": "$", "module": "crm", "version": LONG}, "DependencyError", "version"),

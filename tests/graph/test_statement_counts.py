@@ -48,6 +48,20 @@ QUERIES: dict[str, tuple[set[str], str]] = {
         " versions(first: 2) { totalCount nodes { number module { code } } }"
         f" assignments(first: 2) {{ totalCount nodes {{ {ASSIGNMENT} }} }} }} }} }}",
     ),
+    "modules, each with how far it has spread": (
+        {"Query.modules", "ModuleAdoption.versions"},
+        "query($category: String, $first: Int) { modules(filter: {category: $category}, first: $first) { nodes { code"
+        " adoption { organizations active versions { version organizations } } } } }",
+    ),
+    "one module that has spread in many versions": (
+        {"ModuleAdoption.versions"},
+        "query($hub: String!) { module(code: $hub) { adoption { organizations versions { version } } } }",
+    ),
+    "dead letters": (
+        {"Query.deadEvents"},
+        "query($deadConsumer: String, $first: Int) { deadEvents(consumer: $deadConsumer, first: $first) { totalCount"
+        " nodes { eventId status errorText } edges { cursor } } }",
+    ),
     "one module with many of everything": (
         {"Module.dependencies", "Module.versions"},
         f"query($hub: String!, $first: Int) {{ module(code: $hub) {{ {MODULE} dependencies {{ module {{ {MODULE} }} }}"

@@ -63,6 +63,14 @@ SELECT '00000000-0000-0000-0000-000000000000', gen_random_uuid(), 'WORLD-' || :n
   jsonb_agg(jsonb_build_object('type', 'NotFound', 'code', 'NOT_FOUND', 'message', 'no', 'path', '[]'::jsonb,
                                'pointer', null, 'organization_id', null)) FROM generate_series(1, :n)
 """
+# what only the event roles may write
+CONSUMED = """
+INSERT INTO module_adoption(organization_id, module_id, applied_rev, is_assigned, version, state)
+SELECT gen_random_uuid(), 'hub-' || :n, 1, true, '1.0.' || i, 'ACTIVE' FROM generate_series(1, :n) i
+UNION ALL SELECT gen_random_uuid(), 'leaf-' || :n || '-' || i, 1, true, '1.0.1', 'ACTIVE' FROM generate_series(1, :n) i;
+INSERT INTO dead_event(consumer, event_id, attempts, first_at, last_at, status)
+SELECT 'world-' || :n, gen_random_uuid(), 1, now(), now(), 'parked' FROM generate_series(1, :n)
+"""
 BIG = "SELECT organization_id FROM organizations WHERE name = 'Big of ' || :n"
 COMPANIES = f"SELECT id FROM companies WHERE organization_id = ({BIG}) ORDER BY id"
 SMALL_COMPANIES = (
@@ -101,15 +109,22 @@ class World:
             "big": self.big,
             "company": self.companies[0],
             "operation": self.operation,
+            "deadConsumer": f"world-{self.size}",
         }
 
 
+def _typed(statement: str) -> str:
+    """A number for generate_series, a text for names."""
+    return statement.replace("|| :n", "|| cast(cast(:n AS int) AS text)").replace(" :n", " cast(:n AS int)")
+
+
 async def build_world(database: Database, size: int) -> World:
+    async with database.relay_engine.begin() as connection:
+        for statement in CONSUMED.split(";\n"):
+            await connection.execute(text(_typed(statement)), {"n": size})
     async with database.platform_session() as session:
         for statement in (*REGISTRY.split(";\n"), *TENANTS.split(";\n")):
-            # a number for generate_series, a text for names
-            typed = statement.replace("|| :n", "|| cast(cast(:n AS int) AS text)").replace(" :n", " cast(:n AS int)")
-            await session.execute(text(typed), {"n": size})
+            await session.execute(text(_typed(statement)), {"n": size})
         await session.commit()
 
         async def ids(query: str) -> list[str]:

@@ -1,6 +1,8 @@
 """Looking at what no API shows: the tables of the event roles, as the database's owner."""
 
 import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
@@ -34,3 +36,15 @@ async def applied(database: URL, organization: str, *, until: int, seconds: floa
         while until not in (revs := await column(database, APPLIED, UUID(organization))):
             await asyncio.sleep(0.1)
     return revs
+
+
+@asynccontextmanager
+async def held_lock(database: URL, table: str) -> AsyncIterator[None]:
+    """Nobody reads or writes the table inside."""
+    connection: asyncpg.Connection = await connect_owner(database)
+    try:
+        async with connection.transaction():
+            await connection.execute(f"LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE")
+            yield
+    finally:
+        await connection.close()

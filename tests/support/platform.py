@@ -18,18 +18,21 @@ from sqlalchemy import event
 
 from app.api import create_app
 from app.dev import listen
+from app.revocation import RevocationWatch
 from app.serve import Backends, open_services
+from app.transport.server import UVICORN
 from app.worker import run_worker
 from auth.actor import Role
 from auth.tokens import TokenIssuer, TokenSubject, TokenVerifier, sign_token
-from events.reactions import Reactions
-from events.relay import Relay, RelaySettings
+from events.consumer import Reactions
+from events.relay import run_relays
 from graph.context import Services
+from queries.token_revocation import NEWS
 
 KEY = Ed25519PrivateKey.generate()
 ISSUER = TokenIssuer()
-# what a session says before it asks anything
-HOUSEKEEPING = ("select set_config", "BEGIN", "COMMIT", "ROLLBACK", ";")
+# what a session says before it asks anything, and what the API asks by itself every second
+HOUSEKEEPING = ("select set_config", "BEGIN", "COMMIT", "ROLLBACK", ";", str(NEWS))
 
 
 def token(
@@ -127,14 +130,15 @@ async def running_platform(
 ) -> AsyncIterator[Platform]:
     """Serve on a free port until the context ends. `roles` beyond api run in the same loop."""
     async with open_services(backends) as services:
-        tasks = [asyncio.create_task(each) for each in _roles(backends, services, roles)]
+        watch = RevocationWatch(services)
+        await watch.start()
+        tasks = [asyncio.create_task(each) for each in (watch.run(), *_roles(backends, services, roles))]
         listener = listen("127.0.0.1", 0)
         config = uvicorn.Config(
             create_app(services, TokenVerifier(KEY.public_key(), ISSUER)),
             log_level="warning",
-            lifespan="off",
-            ws="websockets-sansio",
             timeout_graceful_shutdown=1,
+            **UVICORN,
         )
         server = _Server(config)
         serving = asyncio.create_task(server.serve(sockets=[listener]))
@@ -165,9 +169,10 @@ def _roles(backends: Backends, services: Services, roles: frozenset[str]) -> Ite
     if "live" in roles:
         yield services.live.run()
     if "relay" in roles:
-        yield Relay(RelaySettings(url=backends.database.relay, bootstrap=backends.kafka)).run()
+        yield run_relays(backends.database.relay, backends.kafka, backends.delivery)
     if "reactions" in roles:
-        engine, floor = services.database.relay_engine, services.floor
-        yield Reactions(bootstrap=backends.kafka, engine=engine, raise_floors=floor.raise_floors).run()
+        engine, floor = services.database.relay_engine, services.floor.raise_floors
+        delivery = backends.delivery
+        yield Reactions(bootstrap=backends.kafka, engine=engine, raise_floors=floor, delivery=delivery).run()
     if "worker" in roles:
         yield run_worker(services)

@@ -78,6 +78,7 @@ CASES = [
     reading("Query.effectiveConfig", "companyId", organizationId=MINE, module=MODULE, companyId=COMPANY),
     reading("Query.events", "organizationId", organizationId=ORGANIZATION),
     reading("Query.operation", "id", id=ORGANIZATION),
+    mutation("replayDeadEvent", "eventId", ORGANIZATION, consumer="relay"),
     reading("Query._entities", representations=[{"__typename": "Organization", "id": ORGANIZATION}]),
     reading("Query._entities", representations=[{"__typename": "Company", "id": COMPANY}]),
     reading("Subscription.moduleEvents", "organizationId", organizationId=ORGANIZATION, after="v1:0"),
@@ -96,7 +97,9 @@ CASES = [
     mutation("setCompanyConfig", "companyId", COMPANY, module=MODULE, value={"a": 9}, dryRun=True),
     mutation("applyIndustryTemplate", industryCode="tech"),
     mutation("unassignModule", module=MODULE),
+    mutation("revokeTokens", subject="nobody at all"),
     mutation("bulkAssignModules", "organizationIds", [ORGANIZATION], modules=["crm"]),
+    mutation("cancelOperation", "operationId"),
 ]
 # Arguments of fields that are not roots: asked in test_an_argument_inside_is_no_door_either.
 INSIDE = {"Organization.effectiveConfig.companyId", "Organization.effectiveConfigs.companyId"}

@@ -1,0 +1,68 @@
+"""Keeps an API process informed of revoked tokens: all of them at its start, the news every second."""
+
+import asyncio
+import logging
+
+from sqlalchemy.exc import SQLAlchemyError
+
+from auth.actor import PLATFORM
+from auth.tokens import LEEWAY_SECONDS, TOKEN_SECONDS_MAX
+from commands.token_revocation import forget_revocations
+from commands.transaction import Writer
+from graph.context import Services
+from queries.reader import open_reader
+from queries.token_revocation import FROM_THE_START, load_revocations
+
+log = logging.getLogger("modplane.revocation")
+
+ASK_EVERY_SECONDS = 1.0
+ANSWER_SECONDS_MAX = 10.0
+FORGET_EVERY_SECONDS = 3600.0
+# Beyond the oldest token that could still be good: clocks of issuers and servers may differ by some minutes.
+KEPT_SECONDS = TOKEN_SECONDS_MAX + LEEWAY_SECONDS + 3600
+
+
+class RevocationWatch:
+    """`start`, then `run` until it is cancelled. What is known stays known when nobody answers."""
+
+    def __init__(self, services: Services) -> None:
+        self._services = services
+        self._since = FROM_THE_START
+        self._is_failing = False
+
+    async def start(self) -> None:
+        """Before the first request. Raises what the database raises."""
+        await self._refresh()
+        await self._forget()
+
+    async def _refresh(self) -> None:
+        async with asyncio.timeout(ANSWER_SECONDS_MAX), open_reader(self._services.database, PLATFORM) as reader:
+            news = await load_revocations(reader, self._since)
+        self._since = news.next_since
+        self._services.revocations.learn(news.found)
+
+    async def run(self) -> None:
+        loop = asyncio.get_running_loop()
+        forget_at = loop.time() + FORGET_EVERY_SECONDS
+        while True:
+            await asyncio.sleep(ASK_EVERY_SECONDS)
+            if loop.time() >= forget_at:
+                await self._forget()
+                forget_at = loop.time() + FORGET_EVERY_SECONDS
+            try:
+                await self._refresh()
+            except (SQLAlchemyError, OSError, TimeoutError) as error:
+                if not self._is_failing:
+                    log.warning("no news of revoked tokens, those known stay refused: %s", type(error).__name__)
+                self._is_failing = True
+            else:
+                self._is_failing = False
+
+    async def _forget(self) -> None:
+        services = self._services
+        writer = Writer(database=services.database, actor=PLATFORM, floor=services.floor, wakeup=services.wakeup)
+        try:
+            await forget_revocations(writer, older_than_seconds=KEPT_SECONDS)
+        except (SQLAlchemyError, OSError, TimeoutError) as error:
+            log.warning("old revocations stay for another hour: %s", type(error).__name__)
+        services.revocations.forget(self._since.timestamp() - KEPT_SECONDS)
