@@ -14,6 +14,7 @@ cli = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The control plane of modular, multi-tenant products."
 )
 ROOT = Path(__file__).parent.parent
+MONTH = 30 * 24 * 3600  # auth.tokens.TOKEN_SECONDS_MAX: nobody takes a token for longer, whatever it says itself
 
 
 def main() -> None:
@@ -92,7 +93,7 @@ def token(
     organization: Annotated[UUID | None, typer.Option(help="The tenant; all roles but SUPER_ADMIN need it.")] = None,
     company: Annotated[UUID | None, typer.Option(help="Binds the bearer to one company.")] = None,
     subject: Annotated[str, typer.Option(help="Who it is, for the audit.")] = "cli",
-    seconds: Annotated[int, typer.Option(help="Lifetime.", min=1)] = 30 * 24 * 3600,
+    seconds: Annotated[int, typer.Option(help="Lifetime, 30 days at most.", min=1, max=MONTH)] = MONTH,
 ) -> None:
     """Print a token, and nothing else. Example: modplane token --role ORGANIZATION_ADMIN --organization ID"""
     from app.keys import signing_key

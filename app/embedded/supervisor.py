@@ -91,7 +91,7 @@ class Supervisor:
         return None
 
     def restart(self, name: str, *, by: signal.Signals = signal.SIGKILL) -> None:
-        """End a server by a signal and have it back on its port, ready: how a crash and its repair look from outside."""
+        """End a server by a signal and have it back on its port, ready: a crash and its repair, seen from outside."""
         if self._directory is None or name not in self._running:
             raise EmbeddedServerError(f"{name} is not running.")
         known = self._running.pop(name)

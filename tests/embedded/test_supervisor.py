@@ -395,3 +395,20 @@ def wait_until(is_true: Callable[[], bool]) -> None:
     while not is_true():
         assert time.monotonic() < deadline, "waited for 10 s"
         time.sleep(0.01)
+
+
+def test_a_server_that_crashed_comes_back_on_its_port_with_its_data(tmp_path: Path) -> None:
+    supervisor = Supervisor(tmp_path / "data", kafka=False)
+    endpoints = supervisor.start()
+    try:
+        execute(endpoints, "CREATE TABLE kept (n int)", "INSERT INTO kept VALUES (7)")
+        assert redis.Redis.from_url(endpoints.redis).set("forgotten", "1")
+        supervisor.restart("postgres", by=signal.SIGQUIT)
+        supervisor.restart("valkey")
+        assert supervisor.failed() is None
+        assert fetch(endpoints, "SELECT n FROM kept") == 7
+        assert redis.Redis.from_url(endpoints.redis).get("forgotten") is None
+        with pytest.raises(EmbeddedServerError, match="tansu is not running"):
+            supervisor.restart("tansu")
+    finally:
+        supervisor.stop()
