@@ -9,49 +9,23 @@ import asyncio
 import gc
 import json
 import os
-import signal
-import subprocess
 import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import uvloop
 
-from app.embedded.ports import choose_port
-from app.embedded.supervisor import Supervisor
-from bench.chaos.client import Client, Lost
-from bench.subscribers_client import Reader, allow_files, connect
+from bench.subscribers_client import Reader, allow_files
+from bench.subscribers_world import Flood, Target, World, running_target, world
 
-PROGRAM = (sys.executable, "-m", "app.cli")
 PATIENCE_SECONDS = 60.0
-HEARD_SECONDS = 30.0
 SETTLE_SECONDS = 1.0
-FILLING = "x" * 150  # some hundred of these events fill what a connection holds on its way
-WAKE_SECONDS = 33.5  # after the server has given up on a client (30 s), before it hangs up
-KEEP_ALIVE_SECONDS = 3.0  # the server hangs up on an idle connection after five
-SIGN_UP = 'mutation { signUpOrganization(input: {name: "Bench"}) { organization { id } errors { message } } }'
-RENAME = """mutation($o: ID!, $n: String) { updateOrganization(input: {organizationId: $o, name: $n}) {
-  revision errors { message } } }"""
-PAGE_KIB = os.sysconf("SC_PAGE_SIZE") // 1024
-
-
-@dataclass(frozen=True)
-class Target:
-    """The API process to measure. `token`: of a SUPER_ADMIN."""
-
-    port: int
-    token: str
-    pid: int
-
-    @property
-    def rss_kib(self) -> int:
-        return int(Path(f"/proc/{self.pid}/statm").read_text().split()[1]) * PAGE_KIB
+WARM_UP_EVENTS = 20
+WAKE_SECONDS = 32.0  # when the server has given up on a client (30 s), and before it hangs up (4 s later)
 
 
 @dataclass(frozen=True)
@@ -111,64 +85,6 @@ class Slowness:
     closed_seconds_max: float
 
 
-class World:
-    """One organization, who writes to it, and when each revision was answered."""
-
-    def __init__(self, target: Target, client: Client, organization: str) -> None:
-        self.target, self.client, self.organization = target, client, organization
-        self.revision = 1
-        self.answered: dict[int, float] = {}
-        self.heard: dict[int, list[float]] = {}
-
-    def hear(self, rev: int, moment: float) -> None:
-        moments = self.heard.get(rev)
-        if moments is not None:
-            moments.append(moment)
-
-    async def subscribe(self, count: int, *, small: bool = False, counted: bool = True) -> list[Reader]:
-        """Begun at the current revision, so that every later event must be heard by each."""
-        variables = {"o": self.organization, "a": f"v1:{self.revision}"}
-        on_event = self.hear if counted else _ignore
-        target = self.target
-        return await connect(
-            target.port, count, token=target.token, variables=variables, on_event=on_event, small=small
-        )
-
-    async def publish(self) -> int:
-        if time.monotonic() - max(self.answered.values(), default=0.0) > KEEP_ALIVE_SECONDS:
-            self.client.drop()
-        rev = self.revision + 1
-        self.heard[rev] = []
-        answer = await self.client.ask(RENAME, {"o": self.organization, "n": f"Bench {rev} {FILLING}"})
-        self.answered[rev] = time.monotonic()
-        payload = answer["data"]["updateOrganization"]
-        if payload["revision"] != rev:
-            raise RuntimeError(f"expected revision {rev}: {payload}")
-        self.revision = rev
-        return rev
-
-    async def everybody(self, rev: int, count: int) -> None:
-        """Wait until so many have heard it, or for HEARD_SECONDS."""
-        deadline = time.monotonic() + HEARD_SECONDS
-        while len(self.heard[rev]) < count and time.monotonic() < deadline:
-            await asyncio.sleep(0.01)
-
-    def take(self, revs: list[int], count: int) -> tuple[list[float], int]:
-        """Delays, and how many were not heard; an event may be read before its mutation's answer is."""
-        delays = [max(0.0, moment - self.answered[rev]) for rev in revs for moment in self.heard[rev]]
-        lost = sum(count - len(self.heard[rev]) for rev in revs)
-        for rev in revs:
-            del self.heard[rev], self.answered[rev]
-        return delays, lost
-
-
-@asynccontextmanager
-async def world(target: Target) -> AsyncIterator[World]:
-    async with Client(target.port, target.token) as client:
-        answer = await client.ask(SIGN_UP)
-        yield World(target, client, answer["data"]["signUpOrganization"]["organization"]["id"])
-
-
 async def measure_fan_out(target: Target, *, subscribers: int, rounds: int = 3, events: int = 10) -> FanOut:
     """Connect all, publish single events, disconnect all; again and again."""
     async with world(target) as scene:
@@ -214,7 +130,7 @@ async def _round(scene: World, subscribers: int, events: int) -> Round:
 
 
 async def measure_slow(
-    target: Target, *, normal: int, slow: int, phases: int = 3, events: int = 600, rate: float = 100.0
+    target: Target, *, normal: int, slow: int, phases: int = 3, events: int = 400, rate: float = 100.0
 ) -> Slowness:
     """Normal clients all along; `slow` more that never read in every other phase, so that both see the same weather."""
     without: list[Phase] = []
@@ -223,15 +139,14 @@ async def measure_slow(
     latest = 0.0
     async with world(target) as scene:
         readers = await scene.subscribe(normal)
+        flood = await Flood.prepare(scene.client)
         await _phase(scene, normal, events=events, rate=rate)  # warms up
         for _ in range(phases):
             without.append(await _phase(scene, normal, events=events, rate=rate))
-            hanging = await scene.subscribe(slow, small=True, counted=False)
-            for reader in hanging:
-                reader.stop_reading()
-            stopped = time.monotonic()
+            hanging = await scene.hang(slow, flood)
+            farewells = asyncio.create_task(_farewells(scene, hanging, blocked=time.monotonic()))
             with_slow.append(await _phase(scene, normal, events=events, rate=rate))
-            reasons, seconds = await _farewells(scene, hanging, stopped=stopped)
+            reasons, seconds = await farewells
             latest = max(latest, seconds)
             closed.update(reasons)
         for reader in readers:
@@ -240,6 +155,10 @@ async def measure_slow(
 
 
 async def _phase(scene: World, normal: int, *, events: int, rate: float) -> Phase:
+    """In the steady state: what connecting has cost is over, and slow clients are full."""
+    await asyncio.sleep(SETTLE_SECONDS)
+    for _ in range(WARM_UP_EVENTS):
+        scene.take([await _heard_by_all(scene, normal)], normal)
     revs, loop = [], asyncio.get_running_loop()
     began = loop.time()
     for number in range(events):
@@ -252,17 +171,21 @@ async def _phase(scene: World, normal: int, *, events: int, rate: float) -> Phas
     return Phase(Delay.of(delays), lost, rss)
 
 
-async def _farewells(scene: World, hanging: list[Reader], *, stopped: float) -> tuple[Counter[str], float]:
+async def _farewells(scene: World, hanging: list[Reader], *, blocked: float) -> tuple[Counter[str], float]:
     """How they were told to go, and when the last was gone. Half of them wake up in time to read it."""
-    ports = {reader.port for reader in hanging}
     sleeping, waking = hanging[::2], hanging[1::2]
-    seconds = 0.0
-    while _held(scene.target, ports) and seconds < PATIENCE_SECONDS:
+    ports, asleep = {reader.port for reader in sleeping}, True
+    while _held(scene.target, ports):
         await asyncio.sleep(0.25)
-        seconds = time.monotonic() - stopped
-        if seconds > WAKE_SECONDS:
+        seconds = time.monotonic() - blocked
+        if asleep and seconds > WAKE_SECONDS:
+            asleep = False
             for reader in waking:
                 reader.read_again()
+        if seconds > PATIENCE_SECONDS:
+            raise RuntimeError("slow clients are still connected")
+    seconds = time.monotonic() - blocked
+    await asyncio.sleep(SETTLE_SECONDS)
     reasons = Counter({"hung up on without a word": len(sleeping)})
     for reader in waking:
         code, reason = reader.closed or (0, "still open")
@@ -294,55 +217,6 @@ async def _closed(target: Target, subscribers: int) -> None:
     while len(os.listdir(f"/proc/{target.pid}/fd")) > min(200, subscribers) and time.monotonic() < deadline:
         await asyncio.sleep(0.05)
     await asyncio.sleep(SETTLE_SECONDS)
-
-
-@contextmanager
-def running_target(directory: Path) -> Iterator[Target]:
-    """Embedded servers and the product's own processes in an empty directory, ended in the end."""
-    servers = Supervisor(directory / "servers", fsync=False)
-    endpoints = servers.start()
-    port = choose_port(None, taken=set())
-    environment = {
-        **os.environ,
-        "DATABASE_URL": endpoints.postgres,
-        "REDIS_URL": endpoints.redis,
-        "KAFKA_BOOTSTRAP_SERVERS": endpoints.kafka,
-        "MODPLANE_DATA_DIR": str(directory / "data"),
-        "MODPLANE_PORT": str(port),
-    }
-    processes: list[subprocess.Popen[bytes]] = []
-    try:
-        with (directory / "log").open("ab") as log:
-            subprocess.run([*PROGRAM, "migrate"], env=environment, check=True, stdout=log, stderr=log)
-            token = subprocess.check_output([*PROGRAM, "token", "--role", "SUPER_ADMIN"], env=environment, text=True)
-            for role in ("relay", "api"):
-                command = [*PROGRAM, "serve", "--roles", role]
-                processes.append(subprocess.Popen(command, env=environment, stdout=log, stderr=log))
-        target = Target(port=port, token=token.strip(), pid=processes[-1].pid)
-        asyncio.run(_until_answers(target))
-        yield target
-    finally:
-        for process in processes:
-            process.send_signal(signal.SIGTERM)
-        for process in processes:
-            process.wait(PATIENCE_SECONDS)
-        servers.stop()
-
-
-async def _until_answers(target: Target) -> None:
-    deadline = time.monotonic() + PATIENCE_SECONDS
-    async with Client(target.port, target.token) as client:
-        while time.monotonic() < deadline:
-            try:
-                if "data" in await client.ask("{ viewer { subject } }"):
-                    return
-            except Lost:
-                await asyncio.sleep(0.1)
-    raise RuntimeError("the API does not answer; its log is in the directory")
-
-
-def _ignore(rev: int, moment: float) -> None:
-    """What a client reads that is not counted."""
 
 
 def main() -> None:

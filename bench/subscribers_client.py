@@ -21,11 +21,22 @@ CONNECT_SECONDS = 60.0
 
 
 class Reader(asyncio.Protocol):
-    """One subscription on one socket. `on_event(rev, moment)` is called for every event; `closed` is why it ended."""
+    """One subscription on one socket. `on_event(rev, moment)` is called for every event; `closed` is why it ended.
+
+    `also`: the variables of a second one, whose events count for nothing.
+    """
 
     __slots__ = ("_buffer", "_on_event", "_opening", "_subscribe", "closed", "is_open", "opened", "transport")
 
-    def __init__(self, *, host: str, token: str, variables: dict[str, str], on_event: Callable[[int, float], None]):
+    def __init__(
+        self,
+        *,
+        host: str,
+        token: str,
+        variables: dict[str, str],
+        also: dict[str, str] | None,
+        on_event: Callable[[int, float], None],
+    ):
         self.transport: asyncio.Transport | None = None
         self.opened: asyncio.Future[None] = asyncio.get_running_loop().create_future()
         self.is_open = False
@@ -37,9 +48,13 @@ class Reader(asyncio.Protocol):
             "Sec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\nSec-WebSocket-Version: 13\r\n"
             "Sec-WebSocket-Protocol: graphql-transport-ws\r\n\r\n"
         ).encode()
-        ask = {"id": "1", "type": "subscribe", "payload": {"query": QUERY, "variables": variables}}
         greet = {"type": "connection_init", "payload": {"token": token}}
-        self._subscribe = b"".join(_frame(0x81, orjson.dumps(each)) for each in (greet, ask, {"type": "ping"}))
+        ask = [
+            {"id": str(number), "type": "subscribe", "payload": {"query": QUERY, "variables": each}}
+            for number, each in enumerate((variables, also), start=1)
+            if each is not None
+        ]
+        self._subscribe = b"".join(_frame(0x81, orjson.dumps(each)) for each in (greet, *ask, {"type": "ping"}))
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         self.transport = cast("asyncio.Transport", transport)
@@ -133,6 +148,7 @@ async def connect(
     token: str,
     variables: dict[str, str],
     on_event: Callable[[int, float], None],
+    also: dict[str, str] | None = None,
     small: bool = False,
 ) -> list[Reader]:
     """Open so many; ready when the server has begun each subscription. `small`: with the smallest receive buffer."""
@@ -150,7 +166,7 @@ async def connect(
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             host = f"127.0.0.1:{port}"
             _, reader = await loop.create_connection(
-                lambda: Reader(host=host, token=token, variables=variables, on_event=on_event), sock=client
+                lambda: Reader(host=host, token=token, variables=variables, also=also, on_event=on_event), sock=client
             )
             await reader.opened
             return reader

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bench.chaos.client import Client
 from bench.chaos.history import Heard, write_history
 from bench.chaos.ledger import Ledger, positions, quiet, read_ledger
-from bench.chaos.load import ERRORS, Load, Refused, register_modules, sign_up, until_done, write
+from bench.chaos.load import ERRORS, Load, register_modules, sign_up, until_done, write
 from bench.chaos.report import Result
 from bench.chaos.subscriber import Subscriber
 from bench.chaos.world import Child, World
@@ -131,10 +131,9 @@ async def _assign_in_bulk(load: Load, organizations: Sequence[str]) -> None:
             code = f"chaos-bulk-{number}"
             manifest = {"name": code, "version": "1.0.0", "display_name": code}
             client.move(load.port())
-            with suppress(Refused):
-                await until_done(client, REGISTER, {"input": {"manifest": manifest, "idempotencyKey": code}}, load.port)
-                asked = {"organizationIds": list(organizations), "modules": [code], "idempotencyKey": code}
-                await until_done(client, BULK, {"input": asked}, load.port)
+            await until_done(client, REGISTER, {"input": {"manifest": manifest, "idempotencyKey": code}}, load.port)
+            asked = {"organizationIds": list(organizations), "modules": [code], "idempotencyKey": f"{code}-all"}
+            await until_done(client, BULK, {"input": asked}, load.port)
             await asyncio.sleep(1)
 
 

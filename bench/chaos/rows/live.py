@@ -7,8 +7,9 @@ from statistics import median
 from bench.chaos.report import Result
 from bench.chaos.session import session
 from bench.chaos.world import World
-from bench.subscribers import Phase, Target, measure_fan_out, measure_slow
+from bench.subscribers import Phase, measure_fan_out, measure_slow
 from bench.subscribers_client import allow_files
+from bench.subscribers_world import Target
 
 MIB, GIB_KIB = 1024, 1024 * 1024
 PROCESSES = (("api",), ("relay", "reactions"))

@@ -1,0 +1,31 @@
+"""What docs/reliability.md says was measured is what the last full run has written."""
+
+import subprocess
+from typing import Any
+
+import orjson
+
+from bench.chaos.__main__ import ROWS
+from bench.chaos.report import BEGIN, END, PAGE, RESULTS, ROOT, table_of
+
+FULL = "make chaos"
+
+
+def test_the_page_shows_the_results_that_are_kept() -> None:
+    shown = PAGE.read_text().partition(BEGIN)[2].partition(END)[0]
+    assert shown == table_of(results())
+
+
+def test_every_row_has_been_measured_at_its_full_size() -> None:
+    rows = results()["rows"]
+    assert [row["row"] for row in rows] == [row.number for row in ROWS]
+    assert {row["run"] for row in rows} == {"full"}
+
+
+def results() -> dict[str, Any]:
+    """The file here; the committed one when a short run has written over it."""
+    document: dict[str, Any] = orjson.loads(RESULTS.read_bytes())
+    if document["command"] != FULL:
+        committed = ["git", "show", f"HEAD:{RESULTS.relative_to(ROOT)}"]
+        document = orjson.loads(subprocess.run(committed, cwd=ROOT, capture_output=True, check=True).stdout)
+    return document
