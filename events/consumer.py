@@ -87,7 +87,7 @@ class Reactions:
         while True:
             await asyncio.sleep(self._stalled_seconds / 3)
             member = self.member
-            if member is None or member.is_working:
+            if member is None or not member.is_joined or member.is_working:
                 watchdog.observe(now=time.monotonic(), heard_at=0, is_behind=None)
                 continue
             behind = await self._is_behind(member)

@@ -87,8 +87,9 @@ async def _message(connection: AsyncConnection, row: Any) -> Message:
         "dlq_attempts": row.attempts,
     }
     why = [(name, str(value).encode()) for name, value in told.items() if value is not None]
-    # Kafka and the library know records without key or value, though our own events have both
-    return Message(DLQ_TOPIC, key=cast(bytes, key), value=cast(bytes, row.value), headers=[*headers, *why])
+    # Records may lack a key or a value, though our own events have both; the library asserts that one of them is there.
+    value = b"" if key is None and row.value is None else row.value
+    return Message(DLQ_TOPIC, key=cast(bytes, key), value=cast(bytes, value), headers=[*headers, *why])
 
 
 async def _logged(connection: AsyncConnection, row: Any) -> tuple[bytes | None, list[tuple[str, bytes]]]:

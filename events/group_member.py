@@ -53,6 +53,7 @@ class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         self._generation = 0  # how often partitions were taken away: what was fetched before is no longer ours
         self._work: asyncio.Task[None] | None = None
         self._finished: dict[TopicPartition, int] = {}  # the next offset of each partition, not yet committed
+        self.is_joined = False  # until the group has agreed who has which partition, nobody may fetch
         self.heard_at = time.monotonic()  # when records last came, or were last done with
         self._consumer = AIOKafkaConsumer(
             bootstrap_servers=bootstrap,
@@ -95,33 +96,36 @@ class GroupMember(ConsumerRebalanceListener):  # type: ignore[misc]  # the libra
         """The library waits for this before it joins again, and goes on sending heartbeats meanwhile."""
         if revoked:
             reach("reactions.revoking")
+        self.is_joined = False
         self._generation += 1
         await self._settle(FINISH_SECONDS)
         self._finished.clear()
 
     async def on_partitions_assigned(self, assigned: set[TopicPartition]) -> None:
+        self.is_joined = True
         self.heard_at = time.monotonic()
 
     async def _read_carefully(self) -> bool:
-        """One record of each partition that has some; whether there may be more to find.
+        """Record by record; whether there may be more to find.
 
         A header's name that is no UTF-8 makes the library raise while it unpacks a whole batch, again and again.
         Asked for one record of one partition, it raises exactly where its position stands.
         """
-        if not self._consumer.assignment():
-            await asyncio.sleep(0.1)
-            return True
-        positions, end_of = await self.positions(), self._consumer.highwater
-        waiting = [each for each, at in positions.items() if (end := end_of(each)) is None or at < end]
-        for partition in waiting:
+        positions = await self.positions()
+        ends = {each: self._consumer.highwater(each) for each in positions}  # None: nothing has been fetched of it yet
+        behind = [each for each, end in ends.items() if end is not None and positions[each] < end]
+        for partition in behind:
             try:
-                await self._apply_all(await self._consumer.getmany(partition, timeout_ms=500, max_records=1))
+                while batch := await self._consumer.getmany(partition, timeout_ms=500, max_records=1):
+                    await self._apply_all(batch)
             except UnicodeDecodeError as error:
                 offset = await self._consumer.position(partition)
                 await self._run(self._inbox.pass_over(partition, offset, error))
                 self._consumer.seek(partition, offset + 1)
                 return False
-        return bool(waiting)
+        if not behind:
+            await asyncio.sleep(0.1)
+        return bool(behind) or not positions or None in ends.values()
 
     async def _apply_all(self, batches: Batch) -> None:
         """Partition by partition. A database that is away is waited for; nothing is ever skipped for it."""

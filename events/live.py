@@ -112,6 +112,9 @@ class LiveStream:
                 await self._tail()
             except (KafkaError, OSError, TimeoutError) as error:
                 log.warning("live tail lost its broker: %r", error)
+            except UnicodeDecodeError as error:
+                # a header's name that is no text: the library can't go past it, a new tail begins behind it
+                log.warning("live tail met a record that can't be read: %r", error)
             await asyncio.sleep(RECONNECT_SECONDS)
 
     async def _tail(self) -> None:

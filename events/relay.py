@@ -42,7 +42,8 @@ SENT = "DELETE FROM outbox WHERE seq = ANY($1::bigint[])"
 PARK = """
 INSERT INTO dead_event(consumer, event_id, organization_id, rev, topic, error_class, error_text, attempts, first_at,
                        last_at, status)
-VALUES ('relay', $1, $2, $3, $4, $5, $6, 1, $7, $7, 'parked') ON CONFLICT (consumer, event_id) DO NOTHING
+VALUES ('relay', $1, $2, $3, $4, $5, $6, 1, $7, $7, 'parked') ON CONFLICT (consumer, event_id) DO UPDATE
+  SET status = 'parked', attempts = dead_event.attempts + 1, last_at = excluded.last_at, published_at = NULL
 """
 
 

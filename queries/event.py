@@ -13,7 +13,9 @@ from models.base import PLATFORM_ID
 from models.event import OrgRevisionRow
 from queries.reader import Reader, among
 
-BATCH = 500
+# What a stream that catches up takes from the log at a time. A client that stops reading keeps a page in memory for as
+# long as that is put up with: bytes count, and the number only bounds what the server weighs for it.
+BATCH, BATCH_BYTES = 100, 262_144
 # A transaction lives this long at most, so that what was said earlier than this before a cursor has been committed.
 OVERLAP = timedelta(seconds=30)
 
@@ -44,6 +46,12 @@ SELECT {COLUMNS} FROM event_log e
    AND (cast(:module AS text) IS NULL OR :module = ANY(e.modules))
 """
 OF_ORGANIZATION = text(LOG + " AND e.organization_id = :organization_id AND e.rev > :after ORDER BY e.rev LIMIT :size")
+FOLLOWING = text(
+    "SELECT * FROM (SELECT p.*, count(*) OVER () AS found,"
+    "   sum(octet_length(p.body)) OVER (ORDER BY p.rev) - octet_length(p.body) AS bytes_before"
+    f" FROM (SELECT {COLUMNS} FROM event_log e WHERE e.organization_id = :organization_id AND e.rev > :after"
+    "   ORDER BY e.rev LIMIT :size) p) q WHERE q.bytes_before < :bytes ORDER BY q.rev"
+)
 OF_ALL = text(
     LOG + " AND (e.occurred_at, e.organization_id, e.rev) > (:since, :stream, :rev)"
     " ORDER BY e.occurred_at, e.organization_id, e.rev LIMIT :size"
@@ -56,6 +64,14 @@ async def list_organization_events(
     """Events of one stream after a rev, in order."""
     parameters = {**_filter_of(wanted), "organization_id": organization_id, "after": after, "size": size}
     return [_event_of(row) for row in await reader.session.execute(OF_ORGANIZATION, parameters)]
+
+
+async def list_following_events(reader: Reader, organization_id: UUID, *, after: int) -> tuple[list[Event], bool]:
+    """The next events of one stream, one at least if there is any; and whether more are there."""
+    parameters = {"organization_id": organization_id, "after": after, "size": BATCH, "bytes": BATCH_BYTES}
+    rows = (await reader.session.execute(FOLLOWING, parameters)).all()
+    has_more = bool(rows) and (rows[0].found > len(rows) or rows[0].found == BATCH)
+    return [_event_of(row) for row in rows], has_more
 
 
 async def list_all_events(reader: Reader, *, after: Place, size: int, wanted: EventFilter) -> list[Event]:

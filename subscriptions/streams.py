@@ -103,16 +103,13 @@ async def _log_after(
 ) -> AsyncIterator[Event]:
     """Page by page; no connection is held while the subscriber takes its time. `current`: where the log is known to
     have been, so that it need not be asked."""
-    while rev != current:
+    has_more = True
+    while has_more and rev != current:
         async with _log_reader(info) as reader:
-            page = await queries.list_organization_events(
-                reader, organization_id, after=rev, size=BATCH, wanted=EVERYTHING
-            )
+            page, has_more = await queries.list_following_events(reader, organization_id, after=rev)
         for event in page:
             yield event
             rev = event.rev
-        if len(page) < BATCH:
-            return
 
 
 @dataclass
