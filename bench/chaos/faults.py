@@ -4,14 +4,15 @@ import asyncio
 import os
 import re
 import signal
+import sys
 from collections.abc import AsyncIterator, Iterable, Iterator
 from contextlib import asynccontextmanager, contextmanager, suppress
 from pathlib import Path
 
-from bench.chaos.world import Child
+from bench.chaos.world import ROOT, Child
 from tests.live.servers import pid_on
 
-CHUNK_BYTES = 65536
+ANSWER_SECONDS = 20.0
 LEADER = (
     "SELECT a.client_port FROM pg_locks l JOIN pg_stat_activity a USING (pid)"
     " WHERE l.locktype = 'advisory' AND l.granted AND a.application_name = 'modplane-relay'"
@@ -53,58 +54,47 @@ def moved(address: str, port: int) -> str:
 
 
 class Proxy:
-    """Stands before one server. `hole`: everything that comes is swallowed, in both directions, and nobody is told."""
+    """A process that stands before one server: bench.chaos.proxy."""
 
-    def __init__(self, target: int) -> None:
-        self.port = 0
-        self._target = target
-        self._open = asyncio.Event()
-        self._open.set()
-        self._tasks: set[asyncio.Task[None]] = set()
+    def __init__(self, port: int, program: asyncio.subprocess.Process) -> None:
+        self.port = port
+        self._program = program
 
-    @contextmanager
-    def hole(self) -> Iterator[None]:
-        self._open.clear()
+    @asynccontextmanager
+    async def hole(self) -> AsyncIterator[None]:
+        """Everything that comes is swallowed, in both directions; at the end connections are dropped."""
+        await self._tell("swallow")
         try:
             yield
         finally:
-            # what was swallowed is gone, and a connection with a hole in it is no use: the network drops it
-            for task in self._tasks:
-                task.cancel()
-            self._open.set()
+            await self._tell("pass")
 
-    @asynccontextmanager
-    async def standing(self, port: int) -> AsyncIterator["Proxy"]:
-        server = await asyncio.start_server(self._serve, "127.0.0.1", port)
-        self.port = port
-        try:
-            yield self
-        finally:
-            server.close()
-            for task in self._tasks:
-                task.cancel()
-            await asyncio.gather(*self._tasks, return_exceptions=True)
+    async def _tell(self, order: str) -> None:
+        assert self._program.stdin is not None
+        self._program.stdin.write(f"{order}\n".encode())
+        await self.heard(order)
 
-    async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        task = asyncio.current_task()
-        assert task is not None
-        self._tasks.add(task)
-        try:
-            there, back = await asyncio.open_connection("127.0.0.1", self._target)
-            async with asyncio.TaskGroup() as ways:
-                ways.create_task(self._carry(reader, back))
-                ways.create_task(self._carry(there, writer))
-        except* (OSError, EOFError, asyncio.CancelledError):
-            pass
-        finally:
-            self._tasks.discard(task)
-            writer.transport.abort()
-            with suppress(UnboundLocalError):
-                back.transport.abort()
+    async def heard(self, word: str) -> None:
+        assert self._program.stdout is not None
+        async with asyncio.timeout(ANSWER_SECONDS):
+            answer = (await self._program.stdout.readline()).decode().strip()
+        if answer != word:
+            raise RuntimeError(f"the proxy on port {self.port} said {answer!r} and not {word!r}")
 
-    async def _carry(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        while chunk := await reader.read(CHUNK_BYTES):
-            if self._open.is_set():
-                writer.write(chunk)
-                await writer.drain()
-        raise EOFError
+
+@asynccontextmanager
+async def standing(port: int, *, before: int) -> AsyncIterator[Proxy]:
+    """A proxy on a port, before the server on another."""
+    program = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "bench.chaos.proxy", str(port), str(before)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        cwd=ROOT,
+    )
+    try:
+        proxy = Proxy(port, program)
+        await proxy.heard("ready")
+        yield proxy
+    finally:
+        program.kill()
+        await program.wait()

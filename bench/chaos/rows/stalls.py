@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 
-from bench.chaos.faults import Proxy, moved
+from bench.chaos.faults import moved, standing
 from bench.chaos.history import Operation
 from bench.chaos.report import Result
 from bench.chaos.rows.outages import ORGANIZATIONS, beating
@@ -28,25 +28,28 @@ FULL, SHORT = Scale(30, per_second=20), Scale(5, per_second=10)
 async def run(world: World, scale: Scale, *, seed: int) -> Result:
     owner = world.owner.render_as_string(hide_password=False)
     async with AsyncExitStack() as stack:
-        postgres = await stack.enter_async_context(Proxy(world.owner.port or 0).standing(world.free_port()))
-        valkey = await stack.enter_async_context(Proxy(port_of(world.redis)).standing(world.free_port()))
+        before = {"postgres": world.owner.port or 0, "valkey": port_of(world.redis)}
+        proxies = {
+            name: await stack.enter_async_context(standing(world.free_port(), before=port))
+            for name, port in before.items()
+        }
         listens, advertised = world.kafka_proxied["listens"], world.kafka_proxied["advertised"]
-        kafka = await stack.enter_async_context(Proxy(listens).standing(advertised))
+        proxies["kafka"] = await stack.enter_async_context(standing(advertised, before=listens))
         made = await stack.enter_async_context(
             session(world, "stalls", seed=seed, organizations=ORGANIZATIONS, processes=(("api", "relay", "reactions"),))
         )
         await made.end(made.processes[0])
         through = {
-            "owner": moved(owner, postgres.port),
-            "redis": moved(world.redis, valkey.port),
+            "owner": moved(owner, proxies["postgres"].port),
+            "redis": moved(world.redis, proxies["valkey"].port),
             "kafka": f"127.0.0.1:{advertised}",
         }
         for roles in ROLES:
             await made.start(*roles, through=through)
         phases: dict[str, list[Operation]] = {}
         async with beating(made, scale.per_second) as beat:
-            for name, proxy in (("postgres", postgres), ("valkey", valkey), ("kafka", kafka)):
-                with proxy.hole():
+            for name, proxy in proxies.items():
+                async with proxy.hole():
                     phases[name] = await beat.during(scale.seconds)
                 await beat.during(scale.seconds / 3)
             await asyncio.sleep(1)
