@@ -47,17 +47,17 @@ ROWS = (
     Row(4, failover.run, full=failover.FULL, short=failover.SHORT),
     Row(5, outages.broker, full=outages.BROKER_FULL, short=None),
     Row(6, outages.valkey, full=outages.VALKEY_FULL, short=None),
-    Row(7, outages.postgres, full=outages.POSTGRES_FULL, short=outages.POSTGRES_SHORT),
+    Row(7, outages.postgres, full=outages.POSTGRES_FULL, short=None),
     Row(8, stalls.run, full=stalls.FULL, short=None),
     Row(9, idempotency.run, full=idempotency.FULL, short=idempotency.SHORT),
     Row(10, resume.run, full=resume.FULL, short=resume.SHORT),
     Row(11, live.crowd, full=live.CROWD_FULL, short=None),
     Row(12, live.slow, full=live.SLOW_FULL, short=None),
-    Row(26, poison.run, full=poison.FULL, short=poison.SHORT),
-    Row(27, bulk.run, full=bulk.FULL, short=bulk.SHORT),
+    Row(26, poison.run, full=poison.FULL, short=None),
+    Row(27, bulk.run, full=bulk.FULL, short=None),
     Row(28, rolling.run, full=rolling.FULL, short=None),
     Row(29, skew.run, full=skew.FULL, short=None),
-    Row(30, debezium.run, full=debezium.FULL, short=debezium.SHORT),
+    Row(30, debezium.run, full=debezium.FULL, short=None),
 )
 
 

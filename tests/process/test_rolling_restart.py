@@ -60,8 +60,8 @@ async def test_nobody_notices(databases: Databases, servers: Endpoints, kafka: s
     assert tally.requests > 300
     assert tally.events > 200
     assert tally.connections >= 6 + 6  # each of the six subscribers was sent elsewhere at least once
-    # one when a member leaves, one when it is back
-    assert after - before <= 2 * REACTIONS
+    # one when a member leaves, one when it is back, and one more when that comes while the group is still agreeing
+    assert after - before <= 3 * REACTIONS
 
 
 def member(stack: ExitStack, directory: Path, roles: str, given: dict[str, str], *, number: int = 1) -> Member:

@@ -14,7 +14,6 @@ from bench.chaos.session import Session, session
 from bench.chaos.world import Child, World
 
 PLACES = ("api.facts_written", "api.commit_sent", "api.committed", "api.before_reply")
-PASSES_MAX = 120
 EQUAL = ("revision", "affected", "errors")
 
 
@@ -22,9 +21,10 @@ EQUAL = ("revision", "affected", "errors")
 class Scale:
     keys: int
     clients: int
+    passes_max: int  # a process dies in the middle of a mutation after that many at most
 
 
-FULL, SHORT = Scale(keys=1_000, clients=50), Scale(keys=20, clients=50)
+FULL, SHORT = Scale(keys=1_000, clients=50, passes_max=120), Scale(keys=10, clients=50, passes_max=25)
 
 
 @dataclass
@@ -39,7 +39,7 @@ async def run(world: World, scale: Scale, *, seed: int) -> Result:
     processes = (("relay", "reactions"), ("api",))
     async with session(world, "idempotency", seed=seed, organizations=10, processes=processes) as made:
         steady = made.processes[-1]
-        dying = asyncio.create_task(_keep_dying(made, random.Random(seed), counts))
+        dying = asyncio.create_task(_keep_dying(made, random.Random(seed), counts, passes_max=scale.passes_max))
         clients = [Client(steady.port, made.load.token, seconds=10) for _ in range(scale.clients)]
         for number in range(scale.keys):
             organization = made.organizations[number % len(made.organizations)]
@@ -92,11 +92,11 @@ async def _answer(made: Session, client: Client, operation: Operation, counts: C
         return {name: payload[name] for name in EQUAL}
 
 
-async def _keep_dying(made: Session, schedule: random.Random, counts: Counts) -> None:
+async def _keep_dying(made: Session, schedule: random.Random, counts: Counts, *, passes_max: int) -> None:
     """Beside the steady process always one that is going to die in the middle of a mutation."""
     port = made.world.free_port()
     while True:
-        place, nth = schedule.choice(PLACES), schedule.randint(1, PASSES_MAX)
+        place, nth = schedule.choice(PLACES), schedule.randint(1, passes_max)
         child: Child = await made.world.spawn("api", port=port, failpoint=f"{place}:{nth}")
         with suppress(RuntimeError):
             await child.ready()

@@ -33,7 +33,7 @@ class Scale:
     events: int
 
 
-FULL, SHORT = Scale(kills=1_000, events=50_000), Scale(kills=40, events=1_500)
+FULL, SHORT = Scale(kills=1_000, events=50_000), Scale(kills=25, events=800)
 
 
 @dataclass
