@@ -29,6 +29,9 @@ from bench.chaos.rows import (
     stalls,
 )
 from bench.chaos.world import World, open_world
+from bench.subscribers_client import allow_files
+
+FILES = 12_000
 
 
 @dataclass(frozen=True)
@@ -71,6 +74,7 @@ def main() -> int:
     seed = random.SystemRandom().randrange(1 << 31) if given.seed is None else given.seed
     wanted = {int(number) for number in given.rows.split(",")} if given.rows else {row.number for row in ROWS}
     rows = [row for row in ROWS if row.number in wanted and not (given.short and row.short is None)]
+    allow_files(FILES)  # the product's processes inherit it
     directory = Path(mkdtemp(prefix="modplane-chaos-"))
     print(f"seed {seed}, logs and histories in {directory}", flush=True)
     results = asyncio.run(_run(rows, directory, seed=seed, is_short=given.short))

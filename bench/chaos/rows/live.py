@@ -8,7 +8,6 @@ from bench.chaos.report import Result
 from bench.chaos.session import session
 from bench.chaos.world import World
 from bench.subscribers import Phase, measure_fan_out, measure_slow
-from bench.subscribers_client import allow_files
 from bench.subscribers_world import Target
 
 MIB, GIB_KIB = 1024, 1024 * 1024
@@ -37,7 +36,6 @@ SLOW_FULL = Slow(1_000, slow=100, phases=4, events=300, rate=8)
 
 async def crowd(world: World, scale: Crowd, *, seed: int) -> Result:
     """Row 11. Each round connects all, tells them of single events, and disconnects all."""
-    allow_files(2 * scale.subscribers + 1_000)
     async with session(world, "crowd", seed=seed, organizations=0, processes=PROCESSES) as made:
         api = made.holders_of("api")[0]
         target = Target(port=api.port, token=made.load.token, pid=api.pid)
@@ -61,7 +59,6 @@ async def crowd(world: World, scale: Crowd, *, seed: int) -> Result:
 
 async def slow(world: World, scale: Slow, *, seed: int) -> Result:
     """Row 12. Phases with and without them take turns, so that both see the same machine."""
-    allow_files(4 * (scale.normal + scale.slow) + 1_000)
     async with session(world, "slow", seed=seed, organizations=0, processes=PROCESSES) as made:
         api = made.holders_of("api")[0]
         target = Target(port=api.port, token=made.load.token, pid=api.pid)
