@@ -50,7 +50,7 @@ lock: .venv/uv.stamp ## resolve the dependencies again and write the locks
 demo: .venv/run.stamp ## walk through what Modplane does, against `make run` in another terminal
 	@.venv/bin/python examples/demo.py
 
-chaos: .venv/dev.stamp ## break things on purpose and count what is lost, an hour (ROWS=1,9 only these, SEED=42 again)
+chaos: .venv/dev.stamp ## break things on purpose and count what is lost (ROWS=1,9 only these, SEED=42 again)
 	@.venv/bin/python -m bench.chaos $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))
 
 chaos-short: .venv/dev.stamp ## the same in three minutes, without the rows that measure time
