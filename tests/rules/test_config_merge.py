@@ -1,13 +1,24 @@
 """The merge against the documents' reference, and where every value came from."""
 
 import copy
+import json
 from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rules.config_merge import Layer, LayerName, Leaf, LeafSource, Shadowed, explain_config, leaves_of, merge_config
+from rules.config_merge import (
+    Layer,
+    LayerName,
+    Leaf,
+    LeafSource,
+    Shadowed,
+    explain_config,
+    leaves_of,
+    merge_config,
+    overlaid,
+)
 from rules.json_values import InvalidPointerError, pointer_tokens, resolve_pointer
 
 # few keys, so that layers meet; among them those that a pointer must escape
@@ -39,6 +50,17 @@ def test_the_merge_is_the_reference_merge(layers: list[dict[str, Any]]) -> None:
         expected = deep_merge(expected, layer)
 
     assert merge_config(*layers) == expected
+
+
+@given(st.lists(OBJECTS, max_size=4))
+def test_layer_over_layer_is_the_merge_of_all_and_changes_none(layers: list[dict[str, Any]]) -> None:
+    before = copy.deepcopy(layers)
+    merged: dict[str, Any] = {}
+    for layer in layers:
+        merged = overlaid(merged, layer)
+
+    assert json.dumps(merged) == json.dumps(merge_config(*layers))  # the order of the keys included
+    assert layers == before
 
 
 @given(st.lists(OBJECTS, min_size=1, max_size=3))

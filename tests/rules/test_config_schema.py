@@ -101,10 +101,10 @@ def doubling(depth: int) -> dict[str, Any]:
 
 def test_references_cannot_multiply_without_bound() -> None:
     assert check_schema(doubling(7)) == []
-    started = time.monotonic()
+    started = time.process_time()
     [(_, message)] = check_schema(doubling(60))
     assert "too large when its references are written out" in message
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
     chain = {f"d{n}": of({"a": {"$ref": f"#/$defs/d{n + 1}"}}) for n in range(80)}
     [(_, message)] = check_schema(of({"a": {"$ref": "#/$defs/d0"}}, **{"$defs": {**chain, "d80": {}}}))
     assert "64 deep" in message
@@ -113,9 +113,9 @@ def test_references_cannot_multiply_without_bound() -> None:
 def test_the_largest_schema_that_is_taken_is_checked_fast() -> None:
     schema = doubling(8)
     assert check_schema(schema) == []
-    started = time.monotonic()
+    started = time.process_time()
     assert [problem.pointer for problem in check_merged(schema, {"a": "x"})] == ["/a"]
-    assert time.monotonic() - started < 2
+    assert time.process_time() - started < 2
 
 
 SETTINGS = of(

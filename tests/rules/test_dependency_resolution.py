@@ -218,12 +218,12 @@ def test_a_search_without_end_is_refused() -> None:
     hole: dict[str, dict[str, str]] = {f"{p}.0.0": {} for p in range(1, 10)}
     holes = {f"hole{h}": hole for h in range(1, 9)}
     pigeons = {f"pigeon{p}": {f"{h}.0.0": {f"hole{h}": f"{p}.0.0"} for h in range(1, 9)} for p in range(1, 10)}
-    started = time.monotonic()
+    started = time.process_time()
 
     [problem] = refusal(catalog({**holes, **pigeons}), {}, dict.fromkeys(pigeons))
 
     assert problem.message == "No set of versions was found in 20000 tries; ask for explicit versions."
-    assert time.monotonic() - started < 20
+    assert time.process_time() - started < 20
 
 
 def test_a_thousand_modules() -> None:
@@ -234,14 +234,14 @@ def test_a_thousand_modules() -> None:
             for n, code in enumerate(codes)
         }
     )
-    started = time.monotonic()
+    started = time.process_time()
 
     planned = plan_assignment(known, {}, {codes[-1]: None})
 
     assert [p.module for p in planned] == codes  # a chain of a thousand
     assert {p.version for p in planned} == {"1.4.0"}
     assert plan_unassignment(known, dict.fromkeys(codes, "1.0.0"), codes[0]) == tuple(reversed(codes))
-    assert time.monotonic() - started < 5
+    assert time.process_time() - started < 5
 
 
 # ---- random registries: a module may need those before it, so there is no circle
