@@ -1,0 +1,5 @@
+"""`python -m modplane_sdk`."""
+
+from modplane_sdk.cli import main
+
+main()
