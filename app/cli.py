@@ -22,6 +22,8 @@ def main() -> None:
     logging.getLogger("alembic").setLevel(logging.ERROR)
     # it logs each failed attempt as an error; relay, reactions and live stream say what matters of it
     logging.getLogger("aiokafka").setLevel(logging.CRITICAL)
+    # it logs each request; whoever asked says what matters of it
+    logging.getLogger("httpx").setLevel(logging.WARNING)
     cli()
 
 
@@ -31,13 +33,13 @@ def _fail(message: str) -> typer.Exit:
 
 
 @cli.command()
-def dev() -> None:
-    """Everything on this machine, embedded servers included. Example: MODPLANE_PORT=8080 modplane dev"""
+def dev(gateway: Annotated[bool, typer.Option(help="The gateway too; needs Node 20.")] = False) -> None:
+    """Everything on this machine, embedded servers included. Example: MODPLANE_PORT=8080 modplane dev --gateway"""
     from app.dev import PortTaken, run_dev
     from app.embedded.errors import EmbeddedServerError
 
     try:
-        code = run_dev(Settings())
+        code = run_dev(Settings(), has_gateway=gateway)
     except (PortTaken, EmbeddedServerError) as error:
         raise _fail(str(error)) from None
     raise typer.Exit(code=code)
@@ -98,10 +100,10 @@ def token(
     """Print a token, and nothing else. Example: modplane token --role ORGANIZATION_ADMIN --organization ID"""
     from app.keys import signing_key
     from auth.actor import Role
-    from auth.tokens import TokenIssuer, TokenSubject, sign_token
+    from auth.tokens import TOKEN_ROLES, TokenIssuer, TokenSubject, sign_token
 
-    if role not in Role.__members__:
-        raise _fail(f"no role {role!r}; there are {', '.join(Role.__members__)}")
+    if role not in TOKEN_ROLES:
+        raise _fail(f"no role {role!r}; there are {', '.join(each for each in Role if each in TOKEN_ROLES)}")
     if role == Role.SUPER_ADMIN and (organization or company):
         raise _fail("a SUPER_ADMIN belongs to no organization")
     if role != Role.SUPER_ADMIN and organization is None:
@@ -125,6 +127,23 @@ def schema(
         typer.echo(sdl, nl=False)
     elif (ROOT / "schema.graphql").read_text() != sdl:
         raise _fail("schema.graphql is not what the code says: run 'make schema' and review the difference")
+
+
+@cli.command()
+def supergraph(
+    plan: Annotated[str | None, typer.Option(help="What clients of this plan see, for documentation.")] = None,
+    public: Annotated[bool, typer.Option(help="What clients see, not what gateways execute.")] = False,
+) -> None:
+    """Print the graph that is served, as a plain file. Example: modplane supergraph > supergraph.graphql"""
+    from app.admin import read_supergraph
+
+    try:
+        sdl = read_supergraph(Settings(), plan=plan, is_public=public)
+    except (ValueError, OSError) as error:
+        raise _fail(str(error)) from None
+    if sdl is None:
+        raise _fail("there is none yet; a worker composes the first one (modplane dev, or serve with the role worker)")
+    typer.echo(sdl, nl=not sdl.endswith("\n"))
 
 
 @cli.command()

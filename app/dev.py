@@ -8,15 +8,19 @@ from pathlib import Path
 import orjson
 import uvloop
 
+from app.embedded.gateway import find_node, running_gateway
 from app.embedded.supervisor import Supervisor
-from app.keys import signing_key, write_private
+from app.federation import Federation
+from app.keys import federation_keys, signing_key, write_private
 from app.migrate import migrate, role_urls
 from app.seed import seed_pack
 from app.serve import ROLES, Backends, Process, open_services, run_process
 from app.settings import Settings
+from app.transport.trusted import TrustedDocuments
 from auth.actor import Role
 from auth.tokens import TokenIssuer, TokenSubject, TokenVerifier, sign_token
 from events import failpoints
+from federation.routing import RoutingPolicy
 from models.database import parse_url
 
 TOKEN_SECONDS = 30 * 24 * 3600
@@ -44,8 +48,9 @@ def listen(host: str, port: int) -> socket.socket:
     return listener
 
 
-def run_dev(settings: Settings) -> int:
+def run_dev(settings: Settings, *, has_gateway: bool = False) -> int:
     """Start the servers that no URL replaces, migrate, seed once, serve. Returns the exit code."""
+    node = find_node() if has_gateway else None  # what is missing is told before anything starts
     listener = listen(settings.host, settings.port)
     supervisor = Supervisor(
         settings.data_dir,
@@ -60,9 +65,13 @@ def run_dev(settings: Settings) -> int:
         kafka = settings.kafka_bootstrap_servers or endpoints.kafka
         backends = backends_of(settings, owner=owner, redis=redis, kafka=kafka)
         uvloop.run(_prepare(settings, owner, backends))
-        process = _process(settings, backends, listener, owner=owner)
-        process.is_broken = supervisor.failed
-        return uvloop.run(run_process(process))
+        platform_url = f"http://{settings.host}:{listener.getsockname()[1]}"
+        with running_gateway(
+            node, port=settings.gateway_port, platform_url=platform_url, data_dir=settings.data_dir
+        ) as gateway:
+            process = _process(settings, backends, listener, owner=owner, gateway=gateway)
+            process.is_broken = supervisor.failed
+            return uvloop.run(run_process(process))
     finally:
         supervisor.stop()
         listener.close()
@@ -93,7 +102,9 @@ async def _prepare(settings: Settings, owner: str, backends: Backends) -> None:
         marker.touch()
 
 
-def _process(settings: Settings, backends: Backends, listener: socket.socket, *, owner: str) -> Process:
+def _process(
+    settings: Settings, backends: Backends, listener: socket.socket, *, owner: str, gateway: str | None
+) -> Process:
     key, issuer = signing_key(settings.keys_dir), TokenIssuer()
     bearer = TokenSubject(role=Role.SUPER_ADMIN, subject="dev")
     address = f"http://{settings.host}:{listener.getsockname()[1]}/graphql"
@@ -104,6 +115,8 @@ def _process(settings: Settings, backends: Backends, listener: socket.socket, *,
         "redis": backends.redis,
         "token": sign_token(key, bearer, lifetime_seconds=TOKEN_SECONDS, issuer=issuer),
     }
+    if gateway is not None:
+        told["gateway"] = gateway
     path = settings.data_dir / "dev.json"
     path.unlink(missing_ok=True)  # nobody may take the last start's for this one's
 
@@ -111,7 +124,31 @@ def _process(settings: Settings, backends: Backends, listener: socket.socket, *,
         _tell(path, told)
 
     verifier = TokenVerifier(key.public_key(), issuer)
-    return Process(backends=backends, roles=ROLES, verifier=verifier, listener=listener, on_ready=on_ready)
+    return Process(
+        backends=backends,
+        roles=ROLES,
+        verifier=verifier,
+        listener=listener,
+        trusted=_trusted(settings),
+        federation=_federation(settings, "127.0.0.1", "localhost"),
+        graphql_url=settings.graphql_url if settings.public_url else address,
+        on_ready=on_ready,
+    )
+
+
+def _federation(settings: Settings, *allowed: str) -> Federation:
+    """`allowed`: hosts that modules' services may be on besides those of the settings."""
+    keys = federation_keys(
+        settings.keys_dir,
+        gateway_key=settings.gateway_key,
+        gateway_public_file=settings.gateway_public_key_file,
+    )
+    named = (host.strip() for host in settings.routing_allowed_hosts.split(","))
+    return Federation(keys=keys, routing=RoutingPolicy(frozenset({*filter(None, named), *allowed})))
+
+
+def _trusted(settings: Settings) -> TrustedDocuments:
+    return TrustedDocuments(directory=settings.trusted_documents, only=settings.trusted_documents_only)
 
 
 def _tell(path: Path, told: dict[str, str]) -> None:
@@ -123,6 +160,7 @@ def _tell(path: Path, told: dict[str, str]) -> None:
         "  Modplane is ready.",
         "",
         f"  GraphQL   {told['graphql']}   (open it in a browser)",
+        *([f"  Gateway   {told['gateway']}"] if "gateway" in told else ()),
         f"  Kafka     {told['kafka']}",
         f"  Details   {path}",
         "",
@@ -166,6 +204,9 @@ def run_serve(settings: Settings, roles: tuple[str, ...]) -> int:
         roles=roles,
         verifier=TokenVerifier(key.public_key(), TokenIssuer()),
         listener=listener,
+        trusted=_trusted(settings),
+        federation=_federation(settings),
+        graphql_url=settings.graphql_url,
         on_ready=lambda: print(f"ready: {', '.join(roles)}", flush=True),
         drain_grace_seconds=settings.drain_grace_seconds,
     )

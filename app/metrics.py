@@ -5,9 +5,11 @@ Never holds a tenant's name or id: who may scrape need not be who may read.
 
 import asyncio
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 
 from sqlalchemy.exc import SQLAlchemyError
 
+from cache.statistics import Statistics
 from graph.context import Services
 from queries.backlog import Backlog, load_backlog
 
@@ -18,17 +20,47 @@ Labels = tuple[tuple[str, str], ...]
 NO_LABELS: Labels = ()
 
 
-async def exposition(services: Services, *, streams: int) -> tuple[int, str]:
-    """The status and the text; 503 and a comment when the database does not answer in time.
+@dataclass(frozen=True)
+class Busyness:
+    """What this process is at; everything else is of the whole platform."""
 
-    `streams` is of this process, everything else of the whole platform.
-    """
+    streams: int
+    running: int
+    waiting: int
+    refused: int
+    answers_kept: int = 0
+    answers_hits: int = 0
+    answers_misses: int = 0
+
+
+async def exposition(services: Services, busyness: Busyness) -> tuple[int, str]:
+    """The status and the text; 503 and a comment when the database does not answer in time."""
     try:
         async with asyncio.timeout(SECONDS_MAX):
             backlog = await load_backlog(services.database)
     except (SQLAlchemyError, OSError, TimeoutError):
         return 503, "# the database does not answer\n"
-    return 200, "".join((*_lines(backlog), *_gauge("modplane_streams_open", "Open streams of this process.", streams)))
+    return 200, "".join((*_lines(backlog), *_own_lines(busyness), *_values_lines(services.values.statistics)))
+
+
+def _own_lines(busyness: Busyness) -> Iterator[str]:
+    yield from _gauge("modplane_streams_open", "Open streams of this process.", busyness.streams)
+    yield from _gauge("modplane_requests_running", "Operations of this process at work.", busyness.running)
+    yield from _gauge("modplane_requests_waiting", "Operations that wait to be let in.", busyness.waiting)
+    yield from _gauge("modplane_requests_refused_total", "Operations refused as too many.", busyness.refused, "counter")
+    yield from _gauge("modplane_answers_kept", "Answers that are kept.", busyness.answers_kept)
+    yield from _gauge("modplane_answers_hits_total", "Kept answers sent again.", busyness.answers_hits, "counter")
+    yield from _gauge("modplane_answers_misses_total", "Answers made to be kept.", busyness.answers_misses, "counter")
+
+
+def _values_lines(statistics: Statistics) -> Iterator[str]:
+    """Of this process. The hit rate of a family is local + hit + negative over these and miss, old, poisoned, away."""
+    counted: dict[Labels, float] = {
+        (("family", family), ("outcome", outcome)): number
+        for family, outcomes in statistics.snapshot().items()
+        for outcome, number in outcomes.items()
+    }
+    yield from _gauges("modplane_cache_values_total", "What became of values read through Redis.", counted, "counter")
 
 
 def _lines(backlog: Backlog) -> Iterator[str]:
@@ -47,12 +79,12 @@ def _lines(backlog: Backlog) -> Iterator[str]:
     yield from _gauges("modplane_dead_events", "Records set aside.", dead)
 
 
-def _gauge(name: str, text: str, value: float) -> Iterator[str]:
-    yield from _gauges(name, text, {NO_LABELS: value})
+def _gauge(name: str, text: str, value: float, kind: str = "gauge") -> Iterator[str]:
+    yield from _gauges(name, text, {NO_LABELS: value}, kind)
 
 
-def _gauges(name: str, text: str, samples: Mapping[Labels, float]) -> Iterator[str]:
-    yield f"# HELP {name} {text}\n# TYPE {name} gauge\n"
+def _gauges(name: str, text: str, samples: Mapping[Labels, float], kind: str = "gauge") -> Iterator[str]:
+    yield f"# HELP {name} {text}\n# TYPE {name} {kind}\n"
     for labels, value in samples.items():
         shown = ",".join(f'{label}="{_escaped(content)}"' for label, content in labels)
         yield f"{name}{{{shown}}} {value}\n" if shown else f"{name} {value}\n"

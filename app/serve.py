@@ -11,32 +11,44 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 import uvicorn
+from sqlalchemy.exc import SQLAlchemyError
 
 from app.api import create_app
+from app.composing import run_composing
 from app.draining import Draining
+from app.federation import Federation
 from app.migrate import refuse_unsafe_role
+from app.probing import run_prober
 from app.revocation import RevocationWatch
 from app.shutdown import Api, EndSignals, LastResort, collect_leftovers, end_roles
 from app.transport.server import UVICORN
+from app.transport.trusted import TrustedDocuments
 from app.worker import run_worker
 from auth.actor import PLATFORM
 from auth.tokens import TokenVerifier
-from cache.client import connect
 from cache.floor import RevisionFloor
+from cache.instances import Instances
+from cache.local import LocalCache
+from cache.read_through import ReadThrough
+from cache.server import connect
 from events.consumer import Reactions
 from events.delivery import Delivery
 from events.live import LiveStream
 from events.relay import run_relays
 from events.wakeup import Wakeup
+from federation.routing import RoutingPolicy
 from graph.context import Services
 from models.database import Database, DatabaseUrls
 from queries.event import load_revisions
+from queries.health import load_identity
 from queries.reader import open_reader
+from queries.registry import RegistrySnapshot, load_registry
 
 log = logging.getLogger("modplane")
 
 ROLES = ("api", "relay", "reactions", "worker")
 WATCH_SECONDS = 0.5
+IDENTITY_SECONDS = 10.0
 CLOSE_SECONDS = 2.0  # a store that does not answer is left without a goodbye
 
 
@@ -52,23 +64,46 @@ class Backends:
 
 
 @asynccontextmanager
-async def open_services(backends: Backends) -> AsyncIterator[Services]:
+async def open_services(backends: Backends, routing: RoutingPolicy | None = None) -> AsyncIterator[Services]:
+    """`routing`: where modules' services may be; nowhere private when it is not said."""
     database = Database(backends.database, pool_size=backends.pool_size)
     redis = connect(backends.redis)
-    wakeup = Wakeup(database.admin_engine, has_relay=backends.delivery.has_relay)
+    redis.installation = await _installation(database)
+    wakeup = Wakeup(backends.database.admin, has_relay=backends.delivery.has_relay)
 
     async def revisions_of(ids: Collection[UUID]) -> Mapping[UUID, int]:
         async with open_reader(database, PLATFORM) as reader:
             return await load_revisions(reader, ids)
 
+    floor = RevisionFloor(redis)
     live = LiveStream(backends.kafka, revisions_of, backends.delivery.replication)
+    near = LocalCache(tail_rev=live.last_seen, tail_age=live.age, generation=lambda: floor.generation)
+    services = Services(
+        database=database,
+        floor=floor,
+        wakeup=wakeup,
+        live=live,
+        registry=RegistrySnapshot(lambda: load_registry(database)),
+        instances=Instances(redis),
+        values=ReadThrough(redis, floor, local=near),
+        routing=routing or RoutingPolicy(),
+    )
     try:
-        yield Services(database=database, floor=RevisionFloor(redis), wakeup=wakeup, live=live)
+        yield services
     finally:
-        for close in (wakeup.close, redis.aclose, database.close):
+        for close in (*services.closing, wakeup.close, floor.aclose, redis.aclose, database.close):
             with contextlib.suppress(Exception):
                 async with asyncio.timeout(CLOSE_SECONDS):
                     await close()
+
+
+async def _installation(database: Database) -> str | None:
+    try:
+        async with asyncio.timeout(IDENTITY_SECONDS):
+            return await load_identity(database)
+    except (SQLAlchemyError, OSError, TimeoutError):
+        log.warning("the database does not answer; until this process starts again it asks Redis for nothing")
+        return None
 
 
 class _Server(uvicorn.Server):
@@ -89,6 +124,9 @@ class Process:
     listener: socket.socket | None = None
     on_ready: Callable[[], None] = lambda: None
     is_broken: Callable[[], str | None] = lambda: None
+    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
+    federation: Federation | None = None
+    graphql_url: str = ""  # where gateways reach /graphql of this platform
     drain_grace_seconds: float = 0.0  # from "not ready" until nothing more is accepted: balancers notice by asking
 
 
@@ -97,7 +135,8 @@ async def run_process(process: Process) -> int:
     last_resort = LastResort()
     signals = EndSignals(last_resort)
     try:
-        async with open_services(process.backends) as services:
+        routing = None if process.federation is None else process.federation.routing
+        async with open_services(process.backends, routing) as services:
             await refuse_unsafe_role(services.database.app_engine, is_tenant=True)
             await refuse_unsafe_role(services.database.admin_engine)
             tasks, api = await _start(process, services)
@@ -121,8 +160,8 @@ async def _start(process: Process, services: Services) -> tuple[list[asyncio.Tas
     await watch.start()  # whoever was kept out stays out from the first request on
     tasks = _background(process, services)
     tasks.append(asyncio.create_task(watch.run(), name="revocations"))
-    app = create_app(services, process.verifier)
-    door = Draining(app, app.state.connections)
+    app = create_app(services, process.verifier, trusted=process.trusted, federation=process.federation)
+    door = Draining(app, app.connections)
     server = _server(door)
     tasks.append(asyncio.create_task(server.serve(sockets=[process.listener]), name="api"))
     while not server.started and not tasks[-1].done():
@@ -146,6 +185,10 @@ def _background(process: Process, services: Services) -> list[asyncio.Task[None]
         tasks.append(asyncio.create_task(reactions.run(), name="reactions"))
     if "worker" in roles:
         tasks.append(asyncio.create_task(run_worker(services), name="worker"))
+        tasks.append(asyncio.create_task(run_prober(services), name="prober"))
+    if "worker" in roles and process.federation is not None:
+        composing = run_composing(services, graphql_url=process.graphql_url, routing=process.federation.routing)
+        tasks.append(asyncio.create_task(composing, name="composing"))
     if "api" in roles:
         tasks.append(asyncio.create_task(services.live.run(), name="live"))
     return tasks

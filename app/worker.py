@@ -33,7 +33,13 @@ Work = Callable[[], Awaitable[None]]
 
 async def run_worker(services: Services) -> None:
     """Goes on until it is cancelled. What a dead worker left is taken up when its lease has run out."""
-    writer = Writer(database=services.database, actor=PLATFORM, floor=services.floor, wakeup=services.wakeup)
+    writer = Writer(
+        database=services.database,
+        actor=PLATFORM,
+        floor=services.floor,
+        wakeup=services.wakeup,
+        registry=services.registry,
+    )
     free = asyncio.Semaphore(LANES)
     async with asyncio.TaskGroup() as lanes:
         while True:

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from uuid import UUID
 
 
@@ -11,6 +12,7 @@ class Role(StrEnum):
     COMPANY_ADMIN = "COMPANY_ADMIN"  # one company in it: tier 3
     MEMBER = "MEMBER"  # reads an organization, or one company of it
     MODULE = "MODULE"  # a partner module's service: reads one organization
+    MODULE_SERVICE = "MODULE_SERVICE"  # the same by its API key: keeps its own module in the registry; no tenant
 
 
 @dataclass(frozen=True)
@@ -23,6 +25,13 @@ class Actor:
     company_id: UUID | None = None
     expires_at: float | None = None  # seconds since the epoch
     issued_at: float | None = None  # the same; None: not from a token
+    module_code: str | None = None  # of MODULE_SERVICE: whose service it is
+    api_key_id: UUID | None = None  # the key it came with; None: it came with none
+
+    @cached_property
+    def rights(self) -> str:
+        """Who has the same may see and do the same."""
+        return "|".join((*sorted(self.roles), str(self.organization_id), str(self.company_id), str(self.module_code)))
 
     @property
     def is_anonymous(self) -> bool:
@@ -31,6 +40,10 @@ class Actor:
     @property
     def is_platform_admin(self) -> bool:
         return Role.SUPER_ADMIN in self.roles
+
+    def may_keep_module(self, code: str) -> bool:
+        """Whether it is for the caller to say what a module is and where it runs: its own service, the platform."""
+        return self.is_platform_admin or (self.module_code is not None and self.module_code == code)
 
     def may_see_organization(self, organization_id: UUID) -> bool:
         return self.is_platform_admin or organization_id == self.organization_id

@@ -5,20 +5,25 @@ Which *things* a caller sees is decided where they are read: the tenant comes fr
 
 from auth.actor import Actor, Role
 
-EVERYBODY = frozenset(Role)
+EVERYBODY = frozenset(Role) - {Role.MODULE_SERVICE}
 """Any token. Anonymous callers hold no role at all."""
+WITH_SERVICES = frozenset(Role)
+"""Any token or API key: what belongs to no tenant."""
 ADMINS = frozenset({Role.SUPER_ADMIN, Role.ORGANIZATION_ADMIN})
 PLATFORM_ONLY = frozenset({Role.SUPER_ADMIN})
+KEEPERS = frozenset({Role.SUPER_ADMIN, Role.MODULE_SERVICE})
+"""Who keeps a module in the registry. Its service is told of another module what it is told of one there is not."""
 COMPANY_WRITERS = frozenset({Role.SUPER_ADMIN, Role.ORGANIZATION_ADMIN, Role.COMPANY_ADMIN})
 
 PUBLIC: frozenset[Role] = frozenset()
 """No token needed: what a signup page shows before anybody has signed up."""
 
 POLICY: dict[str, frozenset[Role]] = {
-    "Query.viewer": EVERYBODY,
-    "Query.module": EVERYBODY,
-    "Query.modules": EVERYBODY,
-    "Query.validateManifest": EVERYBODY,
+    "Query.viewer": WITH_SERVICES,
+    "Query.module": WITH_SERVICES,
+    "Query.modules": WITH_SERVICES,
+    "Query.discoverModule": KEEPERS,
+    "Query.validateManifest": WITH_SERVICES,
     "Query.industry": PUBLIC,
     "Query.industries": PUBLIC,
     "Query.organization": EVERYBODY,
@@ -28,11 +33,24 @@ POLICY: dict[str, frozenset[Role]] = {
     "Query.events": EVERYBODY,
     "Query.operation": PLATFORM_ONLY,
     "Query.deadEvents": PLATFORM_ONLY,
-    "Mutation.registerModule": PLATFORM_ONLY,
+    "Query.subgraph": KEEPERS,
+    "Query.supergraph": PLATFORM_ONLY,
+    "Query.supergraphs": PLATFORM_ONLY,
+    "Mutation.registerModule": KEEPERS,
     "Mutation.updateModule": PLATFORM_ONLY,
     "Mutation.activateModule": PLATFORM_ONLY,
     "Mutation.deactivateModule": PLATFORM_ONLY,
     "Mutation.deleteModule": PLATFORM_ONLY,
+    "Mutation.createModuleApiKey": PLATFORM_ONLY,
+    "Mutation.revokeModuleApiKey": PLATFORM_ONLY,
+    "Mutation.registerModuleInstance": KEEPERS,
+    "Mutation.heartbeatModuleInstance": KEEPERS,
+    "Mutation.deregisterModuleInstance": KEEPERS,
+    "Mutation.registerSubgraph": KEEPERS,
+    "Mutation.approveSubgraph": PLATFORM_ONLY,
+    "Mutation.activateSubgraph": KEEPERS,
+    "Mutation.deactivateSubgraph": KEEPERS,
+    "Mutation.rollbackSupergraph": PLATFORM_ONLY,
     "Mutation.createIndustry": PLATFORM_ONLY,
     "Mutation.updateIndustry": PLATFORM_ONLY,
     "Mutation.deleteIndustry": PLATFORM_ONLY,

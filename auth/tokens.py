@@ -1,10 +1,13 @@
 """Bearer tokens: JWT (RFC 7519) signed with EdDSA (RFC 8037). Never looks anything up."""
 
+import base64
 import time
 from dataclasses import dataclass
 from uuid import UUID, uuid4
 
 import jwt
+import orjson
+from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
 from auth.actor import Actor, Role
@@ -14,6 +17,9 @@ TOKEN_BYTES_MAX = 8192
 LEEWAY_SECONDS = 30
 TOKEN_SECONDS_MAX = 30 * 24 * 3600  # whatever it says itself: revocations are forgotten after this
 CACHE_MAX = 10_000
+HEADERS_MAX = 16
+# A module's service comes with its API key: a token could not say which module it is the service of.
+TOKEN_ROLES = frozenset(Role) - {Role.MODULE_SERVICE}
 
 
 class InvalidToken(Exception):
@@ -63,6 +69,7 @@ class TokenVerifier:
         self._key = key
         self._issuer = issuer
         self._verified: dict[str, Actor] = {}
+        self._headers: set[str] = set()  # first parts of tokens that the library has accepted: few, and always the same
 
     def verify(self, token: str) -> Actor:
         known = self._verified.get(token)
@@ -79,8 +86,45 @@ class TokenVerifier:
     def _check(self, token: str) -> Actor:
         if len(token) > TOKEN_BYTES_MAX:
             raise InvalidToken("the token is too long")
+        claims = self._plain_claims(token)
+        if claims is None:
+            claims = self._decode(token)
+        actor = _actor_of(claims)
+        if actor.expires_at is not None and actor.expires_at + LEEWAY_SECONDS <= time.time():
+            raise InvalidToken("the token has expired")
+        return actor
+
+    def _plain_claims(self, token: str) -> dict[str, object] | None:
+        """The claims of a token that leaves nothing to be judged; None: the library has to say. Costs half of that."""
+        signed, _, signature = token.rpartition(".")
+        header, _, payload = signed.partition(".")
+        if header not in self._headers:
+            return None
         try:
-            claims = jwt.decode(
+            self._key.verify(_decoded(signature), signed.encode())
+            claims = orjson.loads(_decoded(payload))
+        except InvalidSignature:
+            raise InvalidToken("the token is not valid") from None
+        except ValueError:
+            return None
+        return claims if isinstance(claims, dict) and self._is_plain(claims) else None
+
+    def _is_plain(self, claims: dict[str, object]) -> bool:
+        issued, expires, now = claims.get("iat"), claims.get("exp"), time.time()
+        return (
+            claims.get("iss") == self._issuer.issuer
+            and claims.get("aud") == self._issuer.audience
+            and "nbf" not in claims
+            and type(issued) is int
+            and type(expires) is int
+            and issued <= now < expires
+            and isinstance(claims.get("sub"), str)
+            and isinstance(claims.get("jti"), str)
+        )
+
+    def _decode(self, token: str) -> dict[str, object]:
+        try:
+            claims: dict[str, object] = jwt.decode(
                 token,
                 self._key,
                 algorithms=[ALGORITHM],
@@ -95,10 +139,14 @@ class TokenVerifier:
             raise InvalidToken("the token is not valid") from None
         except (ValueError, TypeError, OverflowError):
             raise InvalidToken("the token is malformed") from None
-        actor = _actor_of(claims)
-        if actor.expires_at is not None and actor.expires_at + LEEWAY_SECONDS <= time.time():
-            raise InvalidToken("the token has expired")
-        return actor
+        if len(self._headers) < HEADERS_MAX:
+            self._headers.add(token.partition(".")[0])
+        return claims
+
+
+def _decoded(part: str) -> bytes:
+    """Raises ValueError."""
+    return base64.urlsafe_b64decode(part + "=" * (-len(part) % 4))
 
 
 def _actor_of(claims: dict[str, object]) -> Actor:
@@ -107,7 +155,7 @@ def _actor_of(claims: dict[str, object]) -> Actor:
         raise InvalidToken("the token lacks its subject, roles or expiry")
     if not subject or "\0" in subject or not isinstance(issued, int | float):
         raise InvalidToken("the token's subject or time of issue is not one that could be revoked")
-    known = frozenset(Role(role) for role in roles if isinstance(role, str) and role in Role.__members__)
+    known = frozenset(role for role in TOKEN_ROLES if role.value in roles)
     if not known:
         raise InvalidToken("the token has no role that is known here")
     organization_id, company_id = _uuid_of(claims.get("org")), _uuid_of(claims.get("company"))

@@ -3,27 +3,35 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
+from typing import NamedTuple
+from uuid import UUID
 
-from sqlalchemy import select
-
+from commands.recording import Recording, TenantTransaction
 from commands.request import Change
-from commands.transaction import Transaction
 from events.facts import Fact, assignment_fact
 from events.types import EventType
-from models.assignment import CompanyModuleRow, TenantModuleRow
 from models.base import JsonObject
-from models.module import ModuleVersionRow
-from models.organization import OrganizationRow
-from queries.effective_config import stored_sources
-from queries.module import load_catalog, load_versions
-from rules.config_merge import LeafSource, merge_config
+from models.company_module import OF_MODULE
+from models.module import ModuleRow, ModuleVersionRow
+from models.tenant_module import Held, TenantModule
+from queries.registry import Registry
+from rules.config_merge import LeafSource, leaves_of, merge_config
 from rules.config_schema import check_layer, check_merged
-from rules.config_write import changed_sources
 from rules.dependency_graph import needed_first, transitive_dependencies
 from rules.dependency_resolution import Catalog, Planned, assigned_releases, plan_assignment
 from rules.errors import ConfigInvalid, EntitlementMissing, Problem, Refusal, refuse_if_any
 from rules.json_values import JsonValue
 from rules.plans import includes
+
+# What an organization has, by module; whole rows say it as well.
+Assigned = Mapping[str, Held] | Mapping[str, TenantModule]
+
+
+class Tenant(NamedTuple):
+    """Whom modules are given to, and what is paid for."""
+
+    organization_id: UUID
+    plan: str
 
 
 @dataclass(frozen=True)
@@ -44,13 +52,13 @@ class Wanted:
 class Assigning:
     """What one organization gets, dependencies first; not yet numbered."""
 
-    rows: Sequence[TenantModuleRow]  # to add
-    woken: Sequence[TenantModuleRow]  # were only installed, and are active now because the new ones require them
+    rows: Sequence[TenantModule]  # to add
+    woken: Sequence[TenantModule]  # were only installed, and are active now because the new ones require them
     changes: Sequence[Change]
     catalog: Catalog
 
     @property
-    def written(self) -> Sequence[TenantModuleRow]:
+    def written(self) -> Sequence[TenantModule]:
         return [*self.woken, *self.rows]
 
     def number(self, revisions: Sequence[int]) -> None:
@@ -61,103 +69,106 @@ class Assigning:
         stamp(self.rows, revisions[count:])
 
 
-async def list_assigned(tx: Transaction, organization: OrganizationRow) -> dict[str, TenantModuleRow]:
-    """The organization's modules, INTERNAL ones included: what a plan starts from."""
-    statement = select(TenantModuleRow).where(TenantModuleRow.organization_id == organization.organization_id)
-    return {row.module_id: row for row in await tx.session.scalars(statement)}
+async def visible_module(tx: TenantTransaction, code: str) -> ModuleRow | None:
+    """A module that is not public can be seen by who has it, one that is INTERNAL by administrators alone."""
+    registry = await tx.known_registry()
+    found = registry.module_for(tx.actor, code)
+    if found is None and code in tx.assigned:
+        found = registry.modules.get(code)
+        return None if found is None or found.tier == "INTERNAL" else found
+    return found
 
 
 async def prepare(
-    tx: Transaction,
-    organization: OrganizationRow,
+    tx: Recording,
+    tenant: Tenant,
     wanted: Iterable[Wanted],
     *,
-    assigned: Mapping[str, TenantModuleRow],
+    assigned: Assigned,
     activate: bool,
     at: tuple[str, ...],
-    catalog: Catalog | None = None,
-    known: dict[tuple[str, str], ModuleVersionRow] | None = None,
 ) -> Assigning:
     """Plan, check plan and configuration, and build the rows. Raises Refusal with every problem found.
 
-    `at`: the argument that asks for the modules. `known`: versions by (code, number) that were read before in this
-    transaction; those read now are added.
+    `at`: the argument that asks for the modules.
     """
     asked = {each.module: each for each in wanted}
-    catalog = await load_catalog(tx) if catalog is None else catalog
-    plan = _planned(catalog, assigned, asked.values(), at=at)
-    versions = {} if known is None else known
-    if missing := {(step.module, step.version) for step in plan} - versions.keys():
-        versions.update(await load_versions(tx, missing))
+    registry = await tx.known_registry()
+    plan = _planned(registry.catalog, assigned, asked.values(), at=at)
     problems: list[Problem] = []
-    rows: list[TenantModuleRow] = []
+    rows: list[TenantModule] = []
     for step in plan:
-        version, each = versions[step.module, step.version], asked.get(step.module, Wanted(step.module))
-        problems += _entitlement(organization, version, at=at)
+        version = registry.versions[step.module, step.version]
+        each = asked.get(step.module) or Wanted(step.module)
+        problems += _entitlement(tenant, version, at=at)
         problems += _config_problems(version, each, activate=activate, at=at)
-        rows.append(_row(tx, organization, step, each, activate=activate))
-    woken = installed_requirements(catalog, assigned, rows) if activate else []
-    problems += await activation_problems(tx, organization, woken, at=at)
+        rows.append(_row(tx, tenant, step, each, activate=activate))
+    woken = await installed_requirements(tx, tenant, assigned, rows) if activate else []
+    problems += activation_problems(registry, tenant, woken, at=at)
     refuse_if_any(problems)
     activate_rows(woken)
     changes = [activation(row, "DEPENDENCY_OF") for row in woken]
-    changes += [_change(organization, step, asked) for step in plan]
-    return Assigning(rows=rows, woken=woken, changes=changes, catalog=catalog)
+    changes += [_change(tenant, step, asked) for step in plan]
+    return Assigning(rows=rows, woken=woken, changes=changes, catalog=registry.catalog)
 
 
-def installed_requirements(
-    catalog: Catalog, assigned: Mapping[str, TenantModuleRow], rows: Iterable[TenantModuleRow]
-) -> list[TenantModuleRow]:
+async def installed_requirements(
+    tx: Recording, tenant: Tenant, assigned: Assigned, rows: Iterable[TenantModule]
+) -> list[TenantModule]:
     """What the rows require and the organization has, but not switched on; needed ones first."""
-    written = {row.module_id: row for row in rows}
-    numbers = {code: row.version for code, row in {**assigned, **written}.items()}
+    installed = {code for code, row in assigned.items() if row.state == "INSTALLED"}
+    if not installed:
+        return []
+    written = {row.module_id: row.version for row in rows}
+    numbers = {code: row.version for code, row in assigned.items()} | written
+    catalog = (await tx.known_registry()).catalog
     edges = {release.module: [r.module for r in release.required] for release in assigned_releases(catalog, numbers)}
     required = {code for module in written for code in transitive_dependencies(edges, module)} - written.keys()
-    there = [assigned[code] for code in needed_first(edges, required) if code in assigned]
-    return [row for row in there if row.state == "INSTALLED"]
+    there = [code for code in needed_first(edges, required) if code in installed]
+    loaded = await tx.load_rows(tenant.organization_id, there)
+    return [loaded[code] for code in there]
 
 
-async def activation_problems(
-    tx: Transaction, organization: OrganizationRow, rows: Sequence[TenantModuleRow], *, at: tuple[str, ...]
+def activation_problems(
+    registry: Registry, tenant: Tenant, rows: Sequence[TenantModule], *, at: tuple[str, ...]
 ) -> list[Problem]:
     """What keeps installed modules from being switched on: the plan of today, a configuration that is not complete."""
-    versions = await load_versions(tx, {(row.module_id, row.version) for row in rows}) if rows else {}
     problems: list[Problem] = []
     for row in rows:
-        version = versions[row.module_id, row.version]
-        problems += _entitlement(organization, version, at=at)
-        merged = merge_config(version.default_config, row.industry_config, row.configuration)
-        found = [] if version.config_schema is None else check_merged(version.config_schema, merged)
-        problems += _named(version, found, at=at)
+        version = registry.versions[row.module_id, row.version]
+        problems += _entitlement(tenant, version, at=at)
+        if version.config_schema is not None:
+            merged = merge_config(version.default_config, row.industry_config, row.configuration)
+            found = check_merged(version.config_schema, merged, version=version.content_hash)
+            problems += _named(version, found, at=at)
     return problems
 
 
-def activate_rows(rows: Iterable[TenantModuleRow]) -> None:
+def activate_rows(rows: Iterable[TenantModule]) -> None:
     for row in rows:
         row.state, row.updated_at = "ACTIVE", datetime.now(UTC)
 
 
-def activation(row: TenantModuleRow, cause: str) -> Change:
+def activation(row: TenantModule, cause: str) -> Change:
     return Change(action="ACTIVATE", module=row.module_id, cause=cause, organization_id=row.organization_id)
 
 
 async def company_problems(
-    tx: Transaction, row: TenantModuleRow, schema: dict[str, JsonValue], merged: Mapping[str, JsonValue]
+    tx: Recording, row: TenantModule, version: ModuleVersionRow, merged: Mapping[str, JsonValue]
 ) -> list[ConfigInvalid]:
     """A change below the companies may break what one of them has put on top of it: say which company."""
-    statement = select(CompanyModuleRow).where(
-        CompanyModuleRow.organization_id == row.organization_id,
-        CompanyModuleRow.module_id == row.module_id,
-    )
     problems: list[ConfigInvalid] = []
-    for company in await tx.session.scalars(statement):
-        for found in check_merged(schema, merge_config(merged, company.configuration)):
-            message = f"with what company {company.company_id} sets: {found.message}"
-            problems.append(replace(found, message=message, company_id=str(company.company_id), layer="COMPANY"))
+    if version.config_schema is None:
+        return problems
+    for company_id, configuration in await tx.fetch(OF_MODULE, row.organization_id, row.module_id):
+        whole = merge_config(merged, configuration)
+        for found in check_merged(version.config_schema, whole, version=version.content_hash):
+            message = f"with what company {company_id} sets: {found.message}"
+            problems.append(replace(found, message=message, company_id=str(company_id), layer="COMPANY"))
     return problems[:100]
 
 
-def stamp(rows: Sequence[TenantModuleRow], revisions: Sequence[int]) -> None:
+def stamp(rows: Sequence[TenantModule], revisions: Sequence[int]) -> None:
     """Give each row the rev that made it, and its configuration's leaves with it."""
     for row, revision in zip(rows, revisions, strict=True):
         row.revision = row.config_revision = revision
@@ -166,12 +177,12 @@ def stamp(rows: Sequence[TenantModuleRow], revisions: Sequence[int]) -> None:
         stamp_industry(row, revision)
 
 
-def stamp_industry(row: TenantModuleRow, revision: int) -> None:
+def stamp_industry(row: TenantModule, revision: int) -> None:
     if row.industry_source:
         row.industry_source = {**row.industry_source, "revision": revision}
 
 
-def activated_facts(rows: Sequence[TenantModuleRow], catalog: Catalog) -> list[Fact]:
+def activated_facts(rows: Sequence[TenantModule], catalog: Catalog) -> list[Fact]:
     return [
         assignment_fact(
             EventType.STATE_CHANGED,
@@ -184,7 +195,7 @@ def activated_facts(rows: Sequence[TenantModuleRow], catalog: Catalog) -> list[F
     ]
 
 
-def assigned_facts(rows: Sequence[TenantModuleRow], catalog: Catalog) -> list[Fact]:
+def assigned_facts(rows: Sequence[TenantModule], catalog: Catalog) -> list[Fact]:
     return [
         assignment_fact(
             EventType.ASSIGNED,
@@ -197,12 +208,10 @@ def assigned_facts(rows: Sequence[TenantModuleRow], catalog: Catalog) -> list[Fa
     ]
 
 
-def _row(
-    tx: Transaction, organization: OrganizationRow, step: Planned, each: Wanted, *, activate: bool
-) -> TenantModuleRow:
+def _row(tx: Recording, tenant: Tenant, step: Planned, each: Wanted, *, activate: bool) -> TenantModule:
     now = datetime.now(UTC)
-    return TenantModuleRow(
-        organization_id=organization.organization_id,
+    return TenantModule(
+        organization_id=tenant.organization_id,
         module_id=step.module,
         version=step.version,
         state="ACTIVE" if activate else "INSTALLED",
@@ -212,7 +221,7 @@ def _row(
         industry_config=each.industry_config,
         industry_source=industry_source(tx, each.industry_code, now),
         configuration=each.config,
-        config_sources=initial_sources(tx, each.config, now),
+        config_sources=_initial_sources(tx, each.config, now),
         config_revision=0,
         enabled_features=[],
         disabled_features=[],
@@ -223,7 +232,7 @@ def _row(
     )
 
 
-def industry_source(tx: Transaction, industry_code: str | None, now: datetime) -> JsonObject:
+def industry_source(tx: Recording, industry_code: str | None, now: datetime) -> JsonObject:
     """Provenance of the template's layer; the revision is stamped with the row's."""
     if industry_code is None:
         return {}
@@ -231,19 +240,19 @@ def industry_source(tx: Transaction, industry_code: str | None, now: datetime) -
     return asdict(source)
 
 
-def initial_sources(tx: Transaction, config: JsonObject, now: datetime) -> JsonObject:
+def _initial_sources(tx: Recording, config: JsonObject, now: datetime) -> JsonObject:
     """Provenance of a layer that is written for the first time; the revision is stamped with the row's."""
-    source = LeafSource(revision=0, set_by=tx.actor.subject, set_at=now.isoformat())
-    return stored_sources(changed_sources({}, config, {}, source))
+    source = asdict(LeafSource(revision=0, set_by=tx.actor.subject, set_at=now.isoformat())) if config else {}
+    return {pointer: {**source} for pointer in leaves_of(config)}
 
 
-def _change(organization: OrganizationRow, step: Planned, asked: Mapping[str, Wanted]) -> Change:
+def _change(tenant: Tenant, step: Planned, asked: Mapping[str, Wanted]) -> Change:
     cause = asked[step.module].cause if step.module in asked else step.cause
-    return Change(action="ASSIGN", module=step.module, cause=cause, organization_id=organization.organization_id)
+    return Change(action="ASSIGN", module=step.module, cause=cause, organization_id=tenant.organization_id)
 
 
 def _planned(
-    catalog: Catalog, assigned: Mapping[str, TenantModuleRow], wanted: Iterable[Wanted], *, at: tuple[str, ...]
+    catalog: Catalog, assigned: Assigned, wanted: Iterable[Wanted], *, at: tuple[str, ...]
 ) -> Sequence[Planned]:
     has = {code: row.version for code, row in assigned.items()}
     try:
@@ -252,11 +261,11 @@ def _planned(
         raise Refusal(*(problem if problem.path else problem.at(*at) for problem in refusal.problems)) from None
 
 
-def _entitlement(organization: OrganizationRow, version: ModuleVersionRow, *, at: tuple[str, ...]) -> list[Problem]:
+def _entitlement(tenant: Tenant, version: ModuleVersionRow, *, at: tuple[str, ...]) -> list[Problem]:
     required = version.required_plan
-    if required is None or includes(organization.plan, required):
+    if required is None or includes(tenant.plan, required):
         return []
-    message = f"module {version.module_id} needs the plan {required}; the organization has {organization.plan}"
+    message = f"module {version.module_id} needs the plan {required}; the organization has {tenant.plan}"
     return [EntitlementMissing(message=message, path=at, required_plan=required)]
 
 
@@ -267,10 +276,12 @@ def _config_problems(
     schema = version.config_schema
     if schema is None:
         return []
-    problems = check_layer(schema, each.industry_config, "INDUSTRY")
-    problems += check_layer(schema, each.config, "ORGANIZATION")
+    known = version.content_hash
+    problems = check_layer(schema, each.industry_config, "INDUSTRY", version=known)
+    problems += check_layer(schema, each.config, "ORGANIZATION", version=known)
     if activate and not problems:
-        problems += check_merged(schema, merge_config(version.default_config, each.industry_config, each.config))
+        merged = merge_config(version.default_config, each.industry_config, each.config)
+        problems += check_merged(schema, merged, version=known)
     if each.config_path:
         return [problem.at(*each.config_path) for problem in problems]
     return _named(version, problems, at=at)

@@ -1,6 +1,7 @@
 """Checks that several commands make on plain input. Never reads anything."""
 
-from rules.errors import InvalidInput, Problem, Refusal
+from auth.actor import Actor
+from rules.errors import InvalidInput, NotFound, Problem, Refusal
 
 NAME_MAX, TEXT_MAX, LIST_MAX = 200, 4000, 100
 
@@ -18,3 +19,13 @@ def check_text(text: str | None, *, field: str) -> list[Problem]:
     if text is not None and (len(text) > TEXT_MAX or "\0" in text):
         return [InvalidInput(message=f"{field} is longer than {TEXT_MAX} characters", path=("input", field))]
     return []
+
+
+def check_keeps(actor: Actor, code: str, *, path: tuple[str, ...] = ("input", "module")) -> None:
+    """Refuse a module's service another module, in the words that are said of one there is not."""
+    if not actor.may_keep_module(code):
+        raise Refusal(no_module(code, path=path))
+
+
+def no_module(code: str, *, path: tuple[str, ...] = ("input", "module")) -> NotFound:
+    return NotFound(message=f"no module {code[:100]!r}", path=path)

@@ -6,18 +6,20 @@ from datetime import UTC, datetime
 from typing import Any
 from uuid import UUID
 
-from commands.assigning import company_problems
+import orjson
+
+from commands.assigning import company_problems, visible_module
 from commands.checks import TEXT_MAX
+from commands.recording import TenantTransaction
 from commands.request import Outcome, TenantRequest
-from commands.transaction import Transaction, tenant_command
+from commands.transaction import tenant_command
 from events.facts import Fact, assignment_state, company_module_state
 from events.types import EventType
-from models.assignment import CompanyModuleRow, ConfigRevisionRow, TenantModuleRow
 from models.base import JsonObject
+from models.company_module import FIND, REMEMBER, SAVE, CompanyModule, parameters_of
 from models.module import ModuleRow, ModuleVersionRow
-from models.organization import CompanyRow
+from models.tenant_module import TenantModule
 from queries.effective_config import read_sources, stored_sources
-from queries.module import load_modules_by_codes, load_versions
 from rules.config_merge import LayerName, LeafSource, merge_config
 from rules.config_schema import check_layer, check_merged
 from rules.config_write import ConfigWrite, apply_write, changed_sources
@@ -55,11 +57,11 @@ class _Target:
 
     module: ModuleRow
     version: ModuleVersionRow
-    row: TenantModuleRow
+    row: TenantModule
 
 
 @tenant_command
-async def set_organization_config(tx: Transaction, request: SetOrganizationConfig) -> Outcome:
+async def set_organization_config(tx: TenantTransaction, request: SetOrganizationConfig) -> Outcome:
     """Write tier 2. The result must fit the module's schema, for the organization and for each of its companies."""
     target = await _target(tx, request)
     row = target.row
@@ -67,9 +69,8 @@ async def set_organization_config(tx: Transaction, request: SetOrganizationConfi
     after = _written(row.configuration, request)
     below = merge_config(target.version.default_config, row.industry_config)
     problems = _schema_problems(target.version, below, after, layer="ORGANIZATION")
-    schema = target.version.config_schema
-    if not problems and schema is not None:
-        broken = await company_problems(tx, row, schema, merge_config(below, after))
+    if not problems:
+        broken = await company_problems(tx, row, target.version, merge_config(below, after))
         problems = [problem.at(*VALUE) for problem in broken]
     refuse_if_any(problems)
     shows = {"organization_id": str(row.organization_id), "module": row.module_id}
@@ -81,7 +82,8 @@ async def set_organization_config(tx: Transaction, request: SetOrganizationConfi
     )
     row.configuration, row.config_revision = after, revision
     row.revision, row.updated_at = revision, datetime.now(UTC)
-    tx.session.add(_history(tx, request, company_id=TIER_2, after=after, revision=revision))
+    tx.save(row)
+    await _remember(tx, request, company_id=TIER_2, after=after, revision=revision)
     payload = {
         "layer": "ORGANIZATION",
         "assignment": assignment_state(row, target.module.tier),
@@ -92,7 +94,7 @@ async def set_organization_config(tx: Transaction, request: SetOrganizationConfi
 
 
 @tenant_command
-async def set_company_config(tx: Transaction, request: SetCompanyConfig) -> Outcome:
+async def set_company_config(tx: TenantTransaction, request: SetCompanyConfig) -> Outcome:
     """Write tier 3 of one company."""
     target = await _target(tx, request)
     row = await _company_row(tx, request, target)
@@ -114,8 +116,8 @@ async def set_company_config(tx: Transaction, request: SetCompanyConfig) -> Outc
     )
     row.configuration, row.revision = after, revision
     row.customized_at, row.customized_by = datetime.now(UTC), tx.actor.subject
-    tx.session.add(row)
-    tx.session.add(_history(tx, request, company_id=row.company_id, after=after, revision=revision))
+    await tx.fetch(SAVE, *parameters_of(row))
+    await _remember(tx, request, company_id=row.company_id, after=after, revision=revision)
     payload = {
         "layer": "COMPANY",
         "company_id": str(row.company_id),
@@ -127,37 +129,22 @@ async def set_company_config(tx: Transaction, request: SetCompanyConfig) -> Outc
     return Outcome(revision=revision, shows=shows, preview=row)
 
 
-async def _target(tx: Transaction, request: Write) -> _Target:
-    organization = await tx.lock_organization(request.organization_id)
-    module = (await load_modules_by_codes(tx, [request.module])).get(request.module)
-    row = await tx.session.get(TenantModuleRow, (organization.organization_id, request.module))
+async def _target(tx: TenantTransaction, request: Write) -> _Target:
+    module, row = await visible_module(tx, request.module), await tx.find_row(request.module)
     if module is None or row is None:
         message = f"the organization has no module {request.module!r}"
         raise Refusal(NotFound(message=message, path=("input", "module")))
-    version = (await load_versions(tx, {(row.module_id, row.version)}))[row.module_id, row.version]
+    version = (await tx.known_registry()).versions[row.module_id, row.version]
     return _Target(module=module, version=version, row=row)
 
 
-async def _company_row(tx: Transaction, request: SetCompanyConfig, target: _Target) -> CompanyModuleRow:
+async def _company_row(tx: TenantTransaction, request: SetCompanyConfig, target: _Target) -> CompanyModule:
     """The company's row, or a new one that is written only if the command goes through."""
     key = (request.organization_id, request.company_id)
-    company = await tx.session.get(CompanyRow, key)
-    if company is None or not tx.actor.may_see_company(*key):
+    found = await tx.fetch(FIND, *key, target.row.module_id)
+    if not found or not tx.actor.may_see_company(*key):
         raise Refusal(no_company(request.company_id))
-    known = await tx.session.get(CompanyModuleRow, (*key, request.module))
-    if known is not None:
-        return known
-    return CompanyModuleRow(
-        organization_id=company.organization_id,
-        company_id=company.id,
-        module_id=target.row.module_id,
-        is_enabled=True,
-        configuration={},
-        config_sources={},
-        enabled_features=[],
-        disabled_features=[],
-        revision=0,
-    )
+    return CompanyModule(**found[0])
 
 
 def no_company(company_id: UUID) -> NotFound:
@@ -183,14 +170,15 @@ def _schema_problems(
     """The layer alone first: its errors are the clearer ones. Then the whole."""
     if version.config_schema is None:
         return []
-    found = check_layer(version.config_schema, after, layer)
+    known = version.content_hash
+    found = check_layer(version.config_schema, after, layer, version=known)
     if not found:
-        found = check_merged(version.config_schema, merge_config(below, after))
+        found = check_merged(version.config_schema, merge_config(below, after), version=known)
     return [problem.at(*VALUE) for problem in found]
 
 
 def _sources(
-    tx: Transaction,
+    tx: TenantTransaction,
     request: Write,
     *,
     before: JsonObject,
@@ -211,22 +199,16 @@ def _is_same(after: JsonObject, before: JsonObject) -> bool:
     return canonical_json(after) == canonical_json(before)
 
 
-def _history(
-    tx: Transaction, request: Write, *, company_id: UUID, after: JsonObject, revision: int
-) -> ConfigRevisionRow:
-    return ConfigRevisionRow(
-        organization_id=request.organization_id,
-        module_id=request.module,
-        company_id=company_id,
-        revision=revision,
-        configuration=after,
-        reason=request.reason,
-        set_by=tx.actor.subject,
-        set_at=datetime.now(UTC),
-    )
+async def _remember(
+    tx: TenantTransaction, request: Write, *, company_id: UUID, after: JsonObject, revision: int
+) -> None:
+    """In the history of both tiers."""
+    content = orjson.dumps(after).decode()
+    key = (request.organization_id, request.module, company_id, revision)
+    await tx.fetch(REMEMBER, *key, content, request.reason, tx.actor.subject, datetime.now(UTC))
 
 
-def _fact(row: TenantModuleRow, revision: int, payload: JsonObject, company_id: UUID | None) -> Fact:
+def _fact(row: TenantModule, revision: int, payload: JsonObject, company_id: UUID | None) -> Fact:
     return Fact(
         type=EventType.CONFIG_UPDATED,
         organization_id=row.organization_id,

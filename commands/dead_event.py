@@ -8,16 +8,17 @@ from sqlalchemy import select, text
 
 from commands.request import Outcome, Request
 from commands.transaction import Transaction, platform_command
+from events.log import SLOT
 from models.base import PLATFORM_ID
 from models.dead_event import PARKED, REPLAY_REQUESTED, REPLAYED, DeadEventRow
 from rules.errors import IllegalTransition, NotFound, Refusal
 
 RELAY = "relay"
 
-# into the slot that events/log.py would take; nothing when the log no longer has the event
+# nothing when the log no longer has the event
 QUEUE_AGAIN = text(
     "INSERT INTO outbox(shard, organization_id, rev, occurred_at)"
-    " SELECT get_byte(uuid_send(organization_id), 15) % 64, organization_id, rev, occurred_at FROM event_log"
+    f" SELECT {SLOT}, organization_id, rev, occurred_at FROM event_log"
     " WHERE organization_id = :organization_id AND rev = :rev AND id = :id RETURNING seq"
 )
 

@@ -5,20 +5,21 @@ from datetime import UTC, datetime
 
 from sqlalchemy import text
 
-from commands.assigning import Assigning, Wanted, assigned_facts, prepare, stamp
+from commands.assigning import Assigning, Tenant, Wanted, assigned_facts, prepare, stamp
 from commands.checks import checked_name
+from commands.recording import TenantTransaction
 from commands.request import Change, Outcome, Request, TenantRequest
 from commands.templating import apply_template
-from commands.transaction import Transaction, platform_command, tenant_command
+from commands.transaction import Transaction, platform_command, tenant_command, tenant_session_command
 from events.facts import Fact, company_state, organization_state
 from events.types import EventType
 from models.ids import new_id
 from models.organization import CompanyRow, OrganizationRow
-from queries.module import load_catalog
 from rules.errors import EntitlementMissing, InvalidInput, Refusal
 from rules.plans import LOWEST_PLAN, PLANS, is_plan
 
 NEW_STREAM = text("INSERT INTO org_revision(organization_id, rev) VALUES (:id, 0)")
+NEW_COMPANY = "INSERT INTO companies(organization_id, id, name, revision, created_at) VALUES ($1, $2, $3, $4, $5)"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -51,7 +52,10 @@ async def sign_up_organization(tx: Transaction, request: SignUpOrganization) -> 
     await tx.session.flush()
     await tx.session.execute(NEW_STREAM, {"id": organization.organization_id})
     core = await _assign_core(tx, organization)
-    applied = None if request.industry_code is None else await apply_template(tx, organization, request.industry_code)
+    applied = None
+    if request.industry_code is not None:
+        assigned = {row.module_id: row for row in core.rows}
+        applied = await apply_template(tx, organization, request.industry_code, assigned=assigned)
     count = 1 + len(core.rows) + (applied is not None)
     revisions = await tx.advance(organization.organization_id, count)
     tx.record(_organization_fact(EventType.ORGANIZATION_CREATED, organization, revisions[0]))
@@ -61,21 +65,21 @@ async def sign_up_organization(tx: Transaction, request: SignUpOrganization) -> 
     if applied is not None:
         tx.record(applied.fact(revisions[-1]))
         changes += applied.changes
+        tx.save(*applied.written)
+    tx.save(*core.rows)
     shows = {"organization_id": str(organization.organization_id)}
     return Outcome(revision=revisions[-1], affected=tuple(changes), shows=shows)
 
 
 async def _assign_core(tx: Transaction, organization: OrganizationRow) -> Assigning:
-    catalog = await load_catalog(tx)
+    catalog = (await tx.known_registry()).catalog
     core = [code for code, module in catalog.items() if module.tier == "CORE" and module.is_active]
     wanted = [Wanted(code, cause="CORE") for code in core]
-    assigning = await prepare(tx, organization, wanted, assigned={}, activate=True, at=("input",), catalog=catalog)
-    tx.session.add_all(assigning.rows)
-    await tx.session.flush()
-    return assigning
+    tenant = Tenant(organization.organization_id, organization.plan)
+    return await prepare(tx, tenant, wanted, assigned={}, activate=True, at=("input",))
 
 
-@tenant_command
+@tenant_session_command
 async def update_organization(tx: Transaction, request: UpdateOrganization) -> Outcome:
     """Rename, or change the plan; the plan is what is paid for, so only the platform's administrators change it."""
     organization = await tx.lock_organization(request.organization_id)
@@ -96,22 +100,21 @@ async def update_organization(tx: Transaction, request: UpdateOrganization) -> O
 
 
 @tenant_command
-async def create_company(tx: Transaction, request: CreateCompany) -> Outcome:
+async def create_company(tx: TenantTransaction, request: CreateCompany) -> Outcome:
     name = checked_name(request.name)
-    organization = await tx.lock_organization(request.organization_id)
-    (revision,) = await tx.advance(organization.organization_id)
+    (revision,) = await tx.advance(tx.organization_id)
     company = CompanyRow(
-        organization_id=organization.organization_id,
+        organization_id=tx.organization_id,
         id=new_id(),
         name=name,
         revision=revision,
         created_at=datetime.now(UTC),
     )
-    tx.session.add(company)
+    await tx.fetch(NEW_COMPANY, company.organization_id, company.id, name, revision, company.created_at)
     tx.record(
         Fact(
             type=EventType.COMPANY_CREATED,
-            organization_id=organization.organization_id,
+            organization_id=tx.organization_id,
             revision=revision,
             payload={"company": company_state(company), "company_id": str(company.id)},
             company_id=company.id,

@@ -1,15 +1,15 @@
 """Putting an industry's template on an organization: shared by signing up and by applying one later."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 from commands.assigning import (
     Assigning,
+    Tenant,
     Wanted,
     company_problems,
     industry_source,
-    list_assigned,
     prepare,
     stamp_industry,
 )
@@ -17,9 +17,9 @@ from commands.request import Change
 from commands.transaction import Transaction
 from events.facts import Fact, assignment_state, organization_state
 from events.types import EventType
-from models.assignment import TenantModuleRow
 from models.industry import IndustryModuleRow
 from models.organization import OrganizationRow
+from models.tenant_module import TenantModule
 from queries.industry import load_industries_by_codes, load_industry_modules
 from queries.module import load_versions
 from rules.config_merge import merge_config
@@ -37,10 +37,15 @@ class TemplateApplied:
     organization: OrganizationRow
     industry_code: str
     is_change: bool
-    rows: Sequence[TenantModuleRow]  # the template's, by code, those that were there before included
+    rows: Sequence[TenantModule]  # the template's, by code, those that were there before included
     assigning: Assigning
-    touched: Sequence[TenantModuleRow]
+    touched: Sequence[TenantModule]
     changes: Sequence[Change]
+
+    @property
+    def written(self) -> Collection[TenantModule]:
+        """A row may be both, woken and touched."""
+        return {row.module_id: row for row in [*self.assigning.written, *self.touched]}.values()
 
     def fact(self, revision: int) -> Fact:
         """Number the rows and say what happened."""
@@ -49,9 +54,7 @@ class TemplateApplied:
             row.revision = row.config_revision = revision
             stamp_industry(row, revision)
         self.organization.revision = revision
-        # a row may be both, woken and touched
-        written = {row.module_id: row for row in [*self.assigning.written, *self.touched]}.values()
-        catalog = self.assigning.catalog
+        written, catalog = self.written, self.assigning.catalog
         return Fact(
             type=EventType.INDUSTRY_APPLIED,
             organization_id=self.organization.organization_id,
@@ -66,18 +69,19 @@ class TemplateApplied:
         )
 
 
-async def apply_template(tx: Transaction, organization: OrganizationRow, industry_code: str) -> TemplateApplied:
-    """The template's rows on the organization, added to the session. Raises Refusal: all or none."""
+async def apply_template(
+    tx: Transaction, organization: OrganizationRow, industry_code: str, *, assigned: Mapping[str, TenantModule]
+) -> TemplateApplied:
+    """The template's rows on the organization, which the caller has to save. Raises Refusal: all or none."""
     industry = (await load_industries_by_codes(tx, [industry_code])).get(industry_code)
     if industry is None or not industry.is_active:
         raise Refusal(NotFound(message=f"no industry {industry_code!r}", path=("input", "industryCode")))
     template = (await load_industry_modules(tx, [industry_code]))[industry_code]
-    assigned = await list_assigned(tx, organization)
     wanted = [_from_template(item, industry_code) for item in template if item.module_id not in assigned]
-    assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True, at=INDUSTRY)
+    tenant = Tenant(organization.organization_id, organization.plan)
+    assigning = await prepare(tx, tenant, wanted, assigned=assigned, activate=True, at=INDUSTRY)
     touched = [row for item in template if (row := _rebased(tx, item, assigned, industry_code)) is not None]
     refuse_if_any(await _rebase_problems(tx, touched))
-    tx.session.add_all(assigning.rows)
     is_same = organization.industry_code == industry_code and organization.industry_name == industry.industry_name
     is_change = bool(assigning.written or touched or not is_same)
     if is_change:
@@ -107,8 +111,8 @@ def _from_template(item: IndustryModuleRow, industry_code: str) -> Wanted:
 
 
 def _rebased(
-    tx: Transaction, item: IndustryModuleRow, assigned: Mapping[str, TenantModuleRow], industry_code: str
-) -> TenantModuleRow | None:
+    tx: Transaction, item: IndustryModuleRow, assigned: Mapping[str, TenantModule], industry_code: str
+) -> TenantModule | None:
     """Put the template's layer under a module that is there already; the tenant's own layer stays on top of it."""
     row = assigned.get(item.module_id)
     if row is None:
@@ -122,7 +126,7 @@ def _rebased(
     return row
 
 
-async def _rebase_problems(tx: Transaction, rows: Sequence[TenantModuleRow]) -> list[Problem]:
+async def _rebase_problems(tx: Transaction, rows: Sequence[TenantModule]) -> list[Problem]:
     """The template's layer must fit below what the organization and its companies have put on top of it."""
     versions = await load_versions(tx, {(row.module_id, row.version) for row in rows}) if rows else {}
     problems: list[Problem] = []
@@ -135,10 +139,10 @@ async def _rebase_problems(tx: Transaction, rows: Sequence[TenantModuleRow]) -> 
         found = check_layer(schema, row.industry_config, "INDUSTRY")
         # what is only installed may be incomplete
         if not found and row.state != "INSTALLED":
-            found = check_merged(schema, merged) or await company_problems(tx, row, schema, merged)
+            found = check_merged(schema, merged) or await company_problems(tx, row, version, merged)
         problems += [replace(each, message=f"{row.module_id}: {each.message}", path=INDUSTRY) for each in found]
     return problems
 
 
-def _update(row: TenantModuleRow) -> Change:
+def _update(row: TenantModule) -> Change:
     return Change(action="UPDATE", module=row.module_id, cause="INDUSTRY", organization_id=row.organization_id)

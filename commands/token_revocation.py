@@ -9,7 +9,7 @@ from uuid import UUID
 from sqlalchemy import text
 
 from commands.request import Outcome, Request, TenantRequest
-from commands.transaction import Scope, Transaction, Writer, no_organization, platform_command, tenant_command
+from commands.transaction import Scope, Transaction, Writer, no_organization, platform_command, tenant_session_command
 from models.base import PLATFORM_ID
 from models.ids import new_id
 from queries.organization import load_organizations_by_ids
@@ -39,7 +39,7 @@ class RevokePlatformTokens(Request):
     subject: str
 
 
-@tenant_command
+@tenant_session_command
 async def revoke_tokens(tx: Transaction, request: RevokeTokens) -> Outcome:
     """Refuse every token of a subject in an organization that was issued up to now."""
     _check_subject(request.subject)

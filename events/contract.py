@@ -122,6 +122,41 @@ COMPANY_MODULE = _object(
     },
 )
 ASSIGNMENTS: Schema = {"type": "array", "items": ASSIGNMENT}
+COUNT: Schema = {"type": "integer", "minimum": 0}
+SUBGRAPH = _object(
+    "What a version of a module brings into the graph; its SDL is read over GraphQL.",
+    {
+        "id": UUID,
+        "module": CODE,
+        "version": TEXT,
+        # a state may be added: whoever does not know it has nothing to do for it
+        "state": {**TEXT, "description": "CHECKING, FAILED, NEEDS_APPROVAL, CHECKED, ACTIVATING, ACTIVE, …"},
+        "sdl_sha256": TEXT,
+        "routing_url": TEXT,
+        "errors": COUNT,
+        "breaking_changes": COUNT,
+        "requested_by": TEXT,
+        "approved_by": _maybe(TEXT),
+        "asked_by": {**TEXT, "description": "Who asked for the last change of its state."},
+        "revision": REVISION,
+    },
+)
+SUPERGRAPH = _object(
+    "The graph that is served from now on; its SDL is fetched from /artifacts/v1/current/supergraph.",
+    {
+        "version": REVISION,
+        "sha256": TEXT,
+        "composer": TEXT,
+        "created_by": TEXT,
+        "inputs": {
+            "type": "array",
+            "items": _object(
+                "A subgraph in it; the platform's own has neither an id nor a version.",
+                {"name": TEXT, "subgraph_id": _maybe(UUID), "version": _maybe(TEXT), "url": TEXT, "sha256": TEXT},
+            ),
+        },
+    },
+)
 
 _ONE_ASSIGNMENT = {"assignment": ASSIGNMENT, "is_assigned": BOOLEAN}
 PAYLOADS: dict[EventType, Schema] = {
@@ -158,6 +193,14 @@ PAYLOADS: dict[EventType, Schema] = {
     EventType.ORGANIZATION_CREATED: _object("An organization signed up.", {"organization": ORGANIZATION}),
     EventType.ORGANIZATION_UPDATED: _object("An organization changed.", {"organization": ORGANIZATION}),
     EventType.COMPANY_CREATED: _object("A company was created.", {"company": COMPANY, "company_id": UUID}),
+    EventType.SUBGRAPH_CHANGED: _object(
+        "The subgraph of a module's version was registered, checked, approved, put into the graph or taken out.",
+        {"subgraph": SUBGRAPH},
+    ),
+    EventType.SUPERGRAPH_PUBLISHED: _object(
+        "Another graph is served: a new one, or an earlier one again.",
+        {"supergraph": SUPERGRAPH, "moved_by": TEXT},
+    ),
 }
 
 

@@ -10,11 +10,15 @@ from typing import Any
 from uuid import UUID
 
 from events.types import EventType
-from models.assignment import CompanyModuleRow, TenantModuleRow
+from models.assignment import TenantModuleRow
 from models.base import PLATFORM_ID, JsonObject
+from models.company_module import CompanyModule
 from models.industry import IndustryModuleRow, IndustryRow
 from models.module import ModuleRow, ModuleVersionRow
 from models.organization import CompanyRow, OrganizationRow
+from models.subgraph import SubgraphVersionRow
+from models.supergraph import SupergraphRow
+from models.tenant_module import TenantModule
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,7 @@ def company_state(row: CompanyRow) -> JsonObject:
     }
 
 
-def assignment_state(row: TenantModuleRow, tier: str) -> JsonObject:
+def assignment_state(row: TenantModuleRow | TenantModule, tier: str) -> JsonObject:
     """`tier` is said with it: whoever filters a stream must not have to look it up."""
     return {
         "module": row.module_id,
@@ -127,7 +131,7 @@ def assignment_state(row: TenantModuleRow, tier: str) -> JsonObject:
     }
 
 
-def company_module_state(row: CompanyModuleRow) -> JsonObject:
+def company_module_state(row: CompanyModule) -> JsonObject:
     return {
         "module": row.module_id,
         "company_id": str(row.company_id),
@@ -139,7 +143,37 @@ def company_module_state(row: CompanyModuleRow) -> JsonObject:
     }
 
 
-def assignment_fact(kind: EventType, row: TenantModuleRow, *, tier: str, revision: int, **more: Any) -> Fact:
+def subgraph_state(row: SubgraphVersionRow) -> JsonObject:
+    """The SDL is large, and stays where it is: its hash tells which one it was."""
+    return {
+        "id": str(row.id),
+        "module": row.module_id,
+        "version": row.version,
+        "state": row.state,
+        "sdl_sha256": row.sdl_sha256.hex(),
+        "routing_url": row.routing_url,
+        "errors": sum(finding["severity"] == "ERROR" for finding in row.findings),
+        "breaking_changes": sum(change["criticality"] == "BREAKING" for change in row.changes),
+        "requested_by": row.requested_by,
+        "approved_by": row.approved_by,
+        "asked_by": row.asked_by,
+        "revision": row.revision,
+    }
+
+
+def supergraph_state(row: SupergraphRow) -> JsonObject:
+    return {
+        "version": row.version,
+        "sha256": row.sha256.hex(),
+        "composer": row.composer,
+        "inputs": row.inputs,
+        "created_by": row.created_by,
+    }
+
+
+def assignment_fact(
+    kind: EventType, row: TenantModuleRow | TenantModule, *, tier: str, revision: int, **more: Any
+) -> Fact:
     """A fact about one assignment: assigned, unassigned, state changed."""
     return Fact(
         type=kind,
@@ -172,6 +206,29 @@ def industry_fact(kind: EventType, row: IndustryRow, modules: Sequence[IndustryM
         payload={"industry": industry_state(row, modules)},
         modules=tuple(item.module_id for item in modules),
         industry=row.industry_code,
+    )
+
+
+def subgraph_fact(row: SubgraphVersionRow) -> Fact:
+    """A fact of the platform stream about the subgraph of one version of a module: whatever changes its state."""
+    return Fact(
+        type=EventType.SUBGRAPH_CHANGED,
+        organization_id=PLATFORM_ID,
+        revision=row.revision,
+        payload={"subgraph": subgraph_state(row)},
+        module=row.module_id,
+        modules=(row.module_id,),
+    )
+
+
+def supergraph_fact(row: SupergraphRow, *, revision: int, moved_by: str) -> Fact:
+    """A fact of the platform stream: this graph is the one that is served now."""
+    return Fact(
+        type=EventType.SUPERGRAPH_PUBLISHED,
+        organization_id=PLATFORM_ID,
+        revision=revision,
+        payload={"supergraph": supergraph_state(row), "moved_by": moved_by},
+        modules=tuple(each["name"] for each in row.inputs if each["subgraph_id"] is not None),
     )
 
 

@@ -15,7 +15,7 @@ T = TypeVar("T")
 # name: what has happened when the process dies there
 FAILPOINTS = {
     "api.before_transaction": "a mutation has been read, nothing written",
-    "api.state_written": "rows are flushed, no fact is",
+    "api.state_written": "a session's rows are flushed; what the driver writes is not",
     "api.facts_written": "event log and outbox are written, nothing is committed",
     "api.commit_sent": "COMMIT is on its way, nobody has heard its answer",
     "api.committed": "committed, the floor not raised and the relay not woken",
@@ -33,6 +33,14 @@ FAILPOINTS = {
     "reactions.revoking": "the group takes partitions away",
     "worker.between_chunks": "a chunk is done, the next not begun",
     "worker.in_chunk": "a chunk's rows are written, not committed",
+    "composing.leased": "a registration is leased, nothing checked",
+    "composing.checked": "a registration is checked, nothing of it written",
+    "composing.deciding": "what a check has come to is written, not committed",
+    "composing.locked": "a worker alone may publish, and has composed nothing",
+    "composing.composed": "a graph is composed, nothing of it written",
+    "composing.publishing": "artifact, head, states and events are written, not committed",
+    "composing.published": "a graph is published, the lock not given back",
+    "composing.refusing": "an activation's failure is written, not committed",
 }
 
 _armed: str | None = None

@@ -23,6 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from events.envelope import Event
 from events.failpoints import reach
 from events.inbox import CONSUMER, Inbox
+from events.stopping import stop_within
 from events.types import TOPICS
 
 log = logging.getLogger("modplane.reactions")
@@ -34,7 +35,8 @@ LAST_COMMIT_SECONDS = 2.0  # when giving back: others wait
 FINISH_SECONDS = 5.0  # a transaction under way may take this long when partitions are taken away
 LEAVE_SECONDS = 2.5  # and this long when the process ends
 REQUEST_MS = 12_000  # longer than a group may take to agree, which is the session's ten seconds
-STOP_SECONDS = 15.0  # longer than any request
+# Longer than the few requests that a stop may have to give up, one after the other, while the broker hangs.
+STOP_SECONDS = 60.0
 
 RaiseFloors = Callable[[Mapping[UUID, int]], Awaitable[bool]]
 Batch = Mapping[TopicPartition, Sequence[Any]]
@@ -214,10 +216,9 @@ async def stop(consumer: AIOKafkaConsumer, *, seconds: float, is_last: bool) -> 
     `is_last`: the process ends, and the heartbeats with it.
     """
     try:
-        async with asyncio.timeout(seconds):
-            await consumer.stop()
-    except TimeoutError as error:
-        if not is_last:
-            raise RuntimeError("the old consumer does not end: this process has to") from error
+        has_stopped = await stop_within(consumer.stop(), seconds=seconds)
     except (KafkaError, OSError) as error:
         log.warning("consumer ended with an error: %r", error)
+        return
+    if not has_stopped and not is_last:
+        raise RuntimeError("the old consumer does not end: this process has to")

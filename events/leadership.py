@@ -19,6 +19,7 @@ from sqlalchemy import URL
 
 from events.wakeup import CHANNEL
 from models.database import direct
+from models.driver import GONE
 
 T = TypeVar("T")
 log = logging.getLogger("modplane.relay")
@@ -31,7 +32,7 @@ RESIGN_SECONDS = 2.0
 RESIGNED = "modplane_relay_resigned"
 
 # How asyncpg says that a session is gone; InternalClientError when it is cut between two of its messages.
-LOST = (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+LOST = (OSError, TimeoutError, asyncpg.PostgresError, *GONE)
 
 # The lowest slot first and alone: of candidates for the same slots one gets all of them, not each a part.
 TAKE = """

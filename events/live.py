@@ -7,16 +7,19 @@ that it is behind, or because the sweep saw that its organization has moved on.
 import asyncio
 import contextlib
 import logging
-from collections import deque
+import math
+import time
+from collections import OrderedDict, deque
 from collections.abc import Awaitable, Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from events.delivery import Replication
 from events.envelope import Event, MalformedEvent, event_of_record
+from events.stopping import stop_within
 from events.topics import ONE_REPLICA, ensure_topics
 
 log = logging.getLogger("modplane.live")
@@ -27,6 +30,8 @@ QUEUE_BYTES_MAX = 262_144
 # pool they had drained would keep queries waiting.
 CATCHING_UP_MAX = 4
 SWEEP_SECONDS = 5.0
+IDLE_MILLISECONDS = 500
+SEEN_MAX = 50_000  # streams: more than have an event within the two seconds that a process keeps values for
 RECONNECT_SECONDS = 0.5
 
 RevisionsOf = Callable[[Collection[UUID]], Awaitable[Mapping[UUID, int]]]
@@ -87,6 +92,8 @@ class LiveStream:
         self._revisions_of = revisions_of
         self._taps: dict[UUID | None, set[Tap]] = {}
         self.catching_up = asyncio.Semaphore(CATCHING_UP_MAX)
+        self._seen: OrderedDict[UUID, int] = OrderedDict()
+        self._whole_until = -math.inf  # by the monotonic clock
 
     @contextmanager
     def tap(self, organization_id: UUID | None) -> Iterator[Tap]:
@@ -100,6 +107,14 @@ class LiveStream:
             listeners.discard(tap)
             if not listeners:
                 del self._taps[organization_id]
+
+    def last_seen(self, organization_id: UUID) -> int:
+        """The last rev that the tail has seen of a stream; 0: none lately."""
+        return self._seen.get(organization_id, 0)
+
+    def age(self) -> float:
+        """For how many seconds the tail may have missed something."""
+        return time.monotonic() - self._whole_until
 
     async def run(self) -> None:
         async with asyncio.TaskGroup() as tasks:
@@ -136,13 +151,18 @@ class LiveStream:
             # what was said between the last tail and this one is in the log
             self._all_fall_behind()
             while True:
-                for records in (await consumer.getmany(timeout_ms=1_000)).values():
+                for records in (await consumer.getmany(timeout_ms=IDLE_MILLISECONDS)).values():
                     for record in records:
                         self._deliver(record.headers, record.value)
+                self._note_age(consumer, partitions)
         finally:
             with contextlib.suppress(Exception):
-                async with asyncio.timeout(2):
-                    await consumer.stop()
+                await stop_within(consumer.stop(), seconds=2)
+
+    def _note_age(self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
+        """The brokers answer each fetch within `fetch_max_wait_ms`, also when there is nothing."""
+        polled = min(consumer.last_poll_timestamp(each) or 0 for each in partitions)
+        self._whole_until = time.monotonic() - max(0.0, time.time() - polled / 1000)
 
     def _deliver(self, headers: list[tuple[str, bytes]], value: bytes | None) -> None:
         try:
@@ -150,6 +170,9 @@ class LiveStream:
         except MalformedEvent as error:
             log.warning("record passed over: %s", error)
             return
+        self._seen[event.organization_id] = max(event.rev, self._seen.pop(event.organization_id, 0))
+        if len(self._seen) > SEEN_MAX:
+            self._seen.popitem(last=False)
         for listeners in (self._taps.get(event.organization_id), self._taps.get(None)):
             for tap in tuple(listeners or ()):
                 tap.put(event, len(value or b""))

@@ -11,6 +11,7 @@ from aiokafka.errors import KafkaError, UnsupportedVersionError
 
 from events.delivery import Replication
 from events.envelope import Message
+from events.stopping import stop_within
 from events.topics import ensure_topics
 
 START_SECONDS = 10.0
@@ -78,5 +79,4 @@ async def _started(bootstrap: str) -> AIOKafkaProducer:
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(Exception):
-        async with asyncio.timeout(STOP_SECONDS):
-            await producer.stop()
+        await stop_within(producer.stop(), seconds=STOP_SECONDS)

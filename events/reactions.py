@@ -70,6 +70,8 @@ REACTIONS: Mapping[EventType, tuple[Handler, ...]] = {
     EventType.ORGANIZATION_CREATED: (),
     EventType.ORGANIZATION_UPDATED: (),
     EventType.COMPANY_CREATED: (),
+    EventType.SUBGRAPH_CHANGED: (),
+    EventType.SUPERGRAPH_PUBLISHED: (),
 }
 
 

@@ -24,6 +24,8 @@ BATCH = 5_000
 TRIES, PAUSE_SECONDS = 3, 1.0
 
 ALONE = "SELECT pg_try_advisory_lock(hashtext('modplane.retention'), 0)"
+# As in `drop_event_day`: a new day locks the parent and the default partition.
+LOCK_TIMEOUT = "SET lock_timeout = '200ms'"
 PARTITIONS = f"SELECT ensure_event_partitions({DAYS_AHEAD})"
 # Never above what still waits in the outbox, whose rows need their log; asked as the relay, who may see them. The
 # owner may not: row-level security is forced on him, and he would take the outbox for empty.
@@ -68,7 +70,7 @@ async def sweep(url: URL, kept: Kept) -> Swept:
     try:
         if not await connection.fetchval(ALONE):
             return swept
-        await connection.fetchval(PARTITIONS)
+        await _make_days(connection)
         for parent, days in (("event_log", kept.event_log_days), ("inbox", kept.inbox_days)):
             while (day := await _drop_day(connection, parent, days)) is not None:
                 swept.days.append(day)
@@ -84,14 +86,28 @@ async def sweep(url: URL, kept: Kept) -> Swept:
     return swept
 
 
+async def _make_days(connection: Any) -> None:
+    """The days to come, a week ahead: when the tables are in use for long, the next sweep makes them as well."""
+    await connection.execute(LOCK_TIMEOUT)
+    if not (await _when_free(connection, PARTITIONS))[0]:
+        log.warning("the event tables are in use; the next sweep makes the days to come")
+    await connection.execute("RESET lock_timeout")
+
+
 async def _drop_day(connection: Any, parent: str, days: int) -> str | None:
     """The partition dropped; None when there is none to drop, or when it is in use: then the next sweep has it."""
+    day: str | None
+    is_done, day = await _when_free(connection, DROP_DAY, parent, days)
+    if not is_done:
+        log.warning("an old day of %s is in use; the next sweep drops it", parent)
+    return day
+
+
+async def _when_free(connection: Any, statement: str, *arguments: object) -> tuple[bool, Any]:
+    """Whether it could be done, and its value. Who waits for a table's lock keeps everybody waiting who comes later."""
     for _ in range(TRIES):
         try:
-            day: str | None = await connection.fetchval(DROP_DAY, parent, days)
+            return True, await connection.fetchval(statement, *arguments)
         except asyncpg.LockNotAvailableError:
             await asyncio.sleep(PAUSE_SECONDS)
-        else:
-            return day
-    log.warning("an old day of %s is in use; the next sweep drops it", parent)
-    return None
+    return False, None

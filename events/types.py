@@ -26,6 +26,8 @@ class EventType(StrEnum):
     ORGANIZATION_CREATED = "module.organization_created"
     ORGANIZATION_UPDATED = "module.organization_updated"
     COMPANY_CREATED = "module.company_created"
+    SUBGRAPH_CHANGED = "module.subgraph_changed"
+    SUPERGRAPH_PUBLISHED = "module.supergraph_published"
 
     @property
     def topic(self) -> str:

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
+from events.stopping import stop_within
+
 ANSWER_SECONDS = 10.0
 
 
@@ -55,5 +57,4 @@ async def ends_of(bootstrap: str, positions: Mapping[TopicPartition, int]) -> Ma
         return None
     finally:
         with contextlib.suppress(Exception):
-            async with asyncio.timeout(2):
-                await observer.stop()
+            await stop_within(observer.stop(), seconds=2)

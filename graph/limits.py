@@ -55,6 +55,10 @@ class Limits:
     json_depth: int = 64
     variable_list_items: int = 1_000
     execution_seconds: float = 10.0
+    # operations of one process: at once, in the queue, and how long there
+    running: int = 64
+    waiting: int = 500
+    waiting_seconds: float = 1.0
     # streams
     init_seconds: float = 5.0
     subscriptions_per_connection: int = 25

@@ -3,75 +3,221 @@
 Loaders belong to one operation of one caller, so nothing loaded for somebody else can come out of them.
 """
 
-from collections.abc import Awaitable, Callable, Hashable, Mapping, Sequence
-from typing import TypeVar
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from functools import cached_property, partial
+from typing import Any
 from uuid import UUID
 
 from strawberry.dataloader import DataLoader
 
 from auth.actor import Actor
+from cache.instances import Instances
+from cache.keys import EffectiveConfigId
+from graph.batching import BATCH_MAX, Batches, Follows, Loader
+from models.api_key import ModuleApiKeyRow
 from models.assignment import TenantModuleRow
 from models.database import Database
 from models.industry import IndustryModuleRow, IndustryRow
 from models.module import ModuleRow, ModuleVersionRow
-from models.organization import CompanyRow
+from models.subgraph import SubgraphVersionRow
+from models.supergraph import SupergraphRow
 from queries import adoption as adoption_queries
+from queries import api_key as api_key_queries
 from queries import assignment as assignment_queries
 from queries import effective_config as config_queries
 from queries import industry as industry_queries
+from queries import instance as instance_queries
 from queries import module as module_queries
 from queries import organization as organization_queries
+from queries import subgraph as subgraph_queries
+from queries import supergraph as supergraph_queries
 from queries.adoption import Adoption
-from queries.effective_config import ConfigKey, ConfigLayers
-from queries.organization import OrganizationRecord
+from queries.assignment import Assigned
+from queries.effective_config import ConfigKey, ConfigLayers, KeptConfig
+from queries.organization import CompanyRecord, OrganizationRecord
 from queries.page import Page, PageRequest
-from queries.reader import Reader, open_reader
+from queries.registry import Registry
+from queries.subgraph import SubgraphTexts
+from queries.supergraph import SupergraphTexts
+from queries.tenant_values import TenantValues
 from rules.dependency_graph import reverse
+from rules.instance import Instance
 from rules.manifest import Requirement
-
-K = TypeVar("K", bound=Hashable)
-V = TypeVar("V")
-# As many as a document may answer with (limits.cost): splitting a batch sooner would make statements depend on numbers.
-BATCH_MAX = 10_000
 
 Requirements = Mapping[str, tuple[Requirement, ...]]
 
 
-class Loaders:
-    def __init__(self, database: Database, actor: Actor) -> None:
-        self._database, self._actor = database, actor
-        self.module: DataLoader[str, ModuleRow | None] = self._by_key(module_queries.load_modules_by_codes)
-        self.version: DataLoader[tuple[str, str], ModuleVersionRow | None] = self._by_key(module_queries.load_versions)
-        self.versions: DataLoader[tuple[str, PageRequest], Page[ModuleVersionRow]] = self._by_page(
-            module_queries.load_version_pages
+class Loaders(Batches):
+    """Each is made when it is first asked for: an operation needs few of them."""
+
+    def __init__(
+        self,
+        database: Database,
+        actor: Actor,
+        note_read: Callable[[Follows | None], None],
+        registry: Callable[[], Awaitable[Registry | None]],
+        at_hand: Callable[[], Registry | None],
+        values: Callable[[], TenantValues | None],
+        instances: Instances,
+    ) -> None:
+        super().__init__(database, actor, note_read, registry, at_hand, values)
+        self._known_instances = instances
+        self._tenant = None if actor.is_platform_admin else actor.organization_id
+
+    @cached_property
+    def module(self) -> DataLoader[str, ModuleRow | None]:
+        return self._from_registry(
+            module_queries.load_modules_by_codes, lambda registry, code: registry.module_for(self._actor, code)
         )
-        self.requirements: DataLoader[None, Requirements] = self._whole(module_queries.load_requirements)
-        self.dependents: DataLoader[None, Mapping[str, list[str]]] = DataLoader(load_fn=self._load_dependents)
-        self.industry: DataLoader[str, IndustryRow | None] = self._by_key(industry_queries.load_industries_by_codes)
-        self.industry_modules: DataLoader[str, list[IndustryModuleRow]] = self._lists(
-            industry_queries.load_industry_modules
+
+    @cached_property
+    def version(self) -> DataLoader[tuple[str, str], ModuleVersionRow | None]:
+        return self._from_registry(module_queries.load_versions, lambda registry, key: registry.versions.get(key))
+
+    @cached_property
+    def versions(self) -> DataLoader[tuple[str, PageRequest], Page[ModuleVersionRow]]:
+        return self._by_page(module_queries.load_version_pages, Follows.REGISTRY)
+
+    @cached_property
+    def requirements(self) -> DataLoader[None, Requirements]:
+        return Loader(load_fn=self._load_requirements)
+
+    @cached_property
+    def dependents(self) -> DataLoader[None, Mapping[str, list[str]]]:
+        return Loader(load_fn=self._load_dependents)
+
+    @cached_property
+    def industry(self) -> DataLoader[str, IndustryRow | None]:
+        return self._from_registry(
+            industry_queries.load_industries_by_codes, lambda registry, code: registry.industry_for(self._actor, code)
         )
-        self.organization: DataLoader[UUID, OrganizationRecord | None] = self._by_key(
-            organization_queries.load_organizations_by_ids
+
+    @cached_property
+    def industry_modules(self) -> DataLoader[str, list[IndustryModuleRow] | None]:
+        return self._from_registry(
+            industry_queries.load_industry_modules, lambda registry, code: registry.industry_modules.get(code)
         )
-        self.company: DataLoader[UUID, CompanyRow | None] = self._by_key(organization_queries.load_companies_by_ids)
-        self.companies: DataLoader[tuple[UUID, PageRequest], Page[CompanyRow]] = self._by_page(
-            organization_queries.load_company_pages
-        )
-        self.assignments: DataLoader[UUID, list[TenantModuleRow]] = self._lists(
-            assignment_queries.load_assignments_by_organizations
-        )
-        self.assigned_dependents: DataLoader[UUID, Mapping[str, list[str]] | None] = self._by_key(
-            assignment_queries.load_dependents_by_organizations
-        )
-        self.module_assignments: DataLoader[tuple[str, PageRequest], Page[TenantModuleRow]] = self._by_page(
-            assignment_queries.load_assignment_pages_by_modules
-        )
-        self.assignment_count: DataLoader[str, int | None] = self._by_key(
-            assignment_queries.count_assignments_by_modules
-        )
-        self.adoption: DataLoader[str, Adoption | None] = self._by_key(adoption_queries.load_adoption_by_modules)
-        self.config_layers: DataLoader[ConfigKey, list[ConfigLayers]] = self._lists(config_queries.load_config_layers)
+
+    @cached_property
+    def organization(self) -> DataLoader[UUID, OrganizationRecord | None]:
+        if self._tenant is None:
+            return self._by_key(organization_queries.load_organizations_by_ids, Follows.ORGANIZATION)
+        query = organization_queries.load_tenants_organizations
+        return self._of_tenant(self._tenant, query, lambda: None, TenantValues.organizations)
+
+    @cached_property
+    def company(self) -> DataLoader[UUID, CompanyRecord | None]:
+        return self._by_key(organization_queries.load_companies_by_ids, Follows.ORGANIZATION)
+
+    @cached_property
+    def companies(self) -> DataLoader[tuple[UUID, PageRequest], Page[CompanyRecord]]:
+        if self._tenant is None:
+            return self._by_page(organization_queries.load_company_pages, Follows.ORGANIZATION)
+        only = self._actor.company_id
+        query = partial(organization_queries.load_tenants_company_pages, only=only)
+        return self._of_tenant(self._tenant, query, lambda: Page(items=[], keys=[], has_next=False))
+
+    @cached_property
+    def assignments(self) -> DataLoader[UUID, list[Assigned]]:
+        if self._tenant is None:
+            return self._lists(assignment_queries.load_assignments_by_organizations, Follows.ORGANIZATION)
+        query = assignment_queries.load_tenants_assignments
+        return self._of_tenant(self._tenant, query, list, TenantValues.assignments)
+
+    @cached_property
+    def assigned_dependents(self) -> DataLoader[UUID, Mapping[str, list[str]] | None]:
+        return self._by_key(assignment_queries.load_dependents_by_organizations, Follows.ORGANIZATION)
+
+    @cached_property
+    def module_assignments(self) -> DataLoader[tuple[str, PageRequest], Page[TenantModuleRow]]:
+        return self._by_page(assignment_queries.load_assignment_pages_by_modules, Follows.ORGANIZATION)
+
+    @cached_property
+    def assignment_count(self) -> DataLoader[str, int | None]:
+        return self._by_key(assignment_queries.count_assignments_by_modules, Follows.ORGANIZATION)
+
+    @cached_property
+    def adoption(self) -> DataLoader[str, Adoption | None]:
+        return self._by_key(adoption_queries.load_adoption_by_modules, None)
+
+    @cached_property
+    def api_keys(self) -> DataLoader[str, list[ModuleApiKeyRow]]:
+        return self._lists(api_key_queries.load_api_keys_by_modules, None)
+
+    @cached_property
+    def subgraph(self) -> DataLoader[str, SubgraphVersionRow | None]:
+        return self._by_key(subgraph_queries.load_active_subgraphs, Follows.REGISTRY)
+
+    @cached_property
+    def subgraph_by_id(self) -> DataLoader[UUID, SubgraphVersionRow | None]:
+        return self._by_key(subgraph_queries.load_subgraphs_by_ids, Follows.REGISTRY)
+
+    @cached_property
+    def subgraph_texts(self) -> DataLoader[UUID, SubgraphTexts | None]:
+        return self._by_key(subgraph_queries.load_subgraph_texts, Follows.REGISTRY)
+
+    @cached_property
+    def subgraphs(self) -> DataLoader[tuple[str, PageRequest], Page[SubgraphVersionRow]]:
+        return self._by_page(subgraph_queries.load_subgraph_pages, Follows.REGISTRY)
+
+    @cached_property
+    def supergraph(self) -> DataLoader[int, SupergraphRow | None]:
+        return self._by_key(supergraph_queries.load_supergraphs, Follows.REGISTRY)
+
+    @cached_property
+    def supergraph_texts(self) -> DataLoader[int, SupergraphTexts | None]:
+        return self._by_key(supergraph_queries.load_supergraph_texts, Follows.REGISTRY)
+
+    @cached_property
+    def supergraph_head(self) -> DataLoader[None, int | None]:
+        return self._by_key(supergraph_queries.load_heads, Follows.REGISTRY)
+
+    @cached_property
+    def instances(self) -> DataLoader[str, list[Instance]]:
+        return self._instances_from(self._known_instances)
+
+    @cached_property
+    def config_layers(self) -> DataLoader[ConfigKey, list[ConfigLayers]]:
+        if self._tenant is None:
+            return self._lists(config_queries.load_config_layers, Follows.ORGANIZATION)
+        query = partial(config_queries.load_tenants_config_layers, load_versions=self.version.load_many)
+        return self._of_tenant(self._tenant, query, list)
+
+    @cached_property
+    def effective_configs(self) -> DataLoader[ConfigKey, Sequence[ConfigLayers | KeptConfig]]:
+        """Merged, by way of Redis where that is known to be new enough; their layers otherwise."""
+        if self._tenant is None:
+            return Loader(load_fn=self.config_layers.load_many, max_batch_size=BATCH_MAX)
+        return self._of_tenant(self._tenant, self._layers, list, self._kept_configs)
+
+    async def _layers(self, _reads: object, _tenant: UUID, keys: Sequence[ConfigKey]) -> Mapping[ConfigKey, Any]:
+        return dict(zip(keys, await self.config_layers.load_many(keys), strict=True))
+
+    async def _kept_configs(
+        self, values: TenantValues, keys: Sequence[ConfigKey]
+    ) -> Mapping[ConfigKey, Sequence[ConfigLayers | KeptConfig]]:
+        """Of which modules there are configurations, the assignments say."""
+        assigned = await self.assignments.load(values.tenant) if any(key.module is None for key in keys) else []
+        codes = [row.module_id for row in assigned]
+        wanted = {
+            key: [
+                EffectiveConfigId(key.organization_id, code, key.company_id)
+                for code in (codes if key.module is None else [key.module])
+            ]
+            for key in keys
+        }
+        ids = dict.fromkeys(each for several in wanted.values() for each in several)
+        found = await values.configs(ids, self.config_layers.load_many)
+        return {key: [found[each] for each in several if each in found] for key, several in wanted.items()}
+
+    async def _load_requirements(self, keys: list[None]) -> list[Requirements]:
+        registry = await self._registry()
+        if registry is not None:
+            self._note_read(Follows.REGISTRY)
+            return [registry.requirements for _ in keys]
+        async with self._reader(Follows.REGISTRY) as reader:
+            found = await module_queries.load_requirements(reader)
+        return [found for _ in keys]
 
     async def _load_dependents(self, keys: list[None]) -> list[Mapping[str, list[str]]]:
         """The dependency graph the other way round: turned once, however many modules ask."""
@@ -80,42 +226,10 @@ class Loaders:
         turned = reverse(edges)
         return [turned for _ in keys]
 
-    def _by_key(self, query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]]) -> DataLoader[K, V | None]:
-        async def load(keys: list[K]) -> list[V | None]:
-            async with open_reader(self._database, self._actor) as reader:
-                found = await query(reader, keys)
-            return [found.get(key) for key in keys]
+    def _instances_from(self, instances: Instances) -> DataLoader[str, list[Instance]]:
+        async def load(codes: list[str]) -> list[list[Instance]]:
+            self._note_read(None)
+            found = await instance_queries.load_instances(instances, codes)
+            return [found[code] for code in codes]
 
-        return DataLoader(load_fn=load, max_batch_size=BATCH_MAX)
-
-    def _lists(self, query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, list[V]]]]) -> DataLoader[K, list[V]]:
-        async def load(keys: list[K]) -> list[list[V]]:
-            async with open_reader(self._database, self._actor) as reader:
-                found = await query(reader, keys)
-            return [found.get(key, []) for key in keys]
-
-        return DataLoader(load_fn=load, max_batch_size=BATCH_MAX)
-
-    def _by_page(
-        self, query: Callable[[Reader, Sequence[K], PageRequest], Awaitable[Mapping[K, Page[V]]]]
-    ) -> DataLoader[tuple[K, PageRequest], Page[V]]:
-        """Pages of many parents: one statement per distinct page argument, which a document has few of."""
-
-        async def load(keys: list[tuple[K, PageRequest]]) -> list[Page[V]]:
-            found: dict[tuple[K, PageRequest], Page[V]] = {}
-            for request in dict.fromkeys(request for _, request in keys):
-                parents = [parent for parent, asked in keys if asked == request]
-                async with open_reader(self._database, self._actor) as reader:
-                    pages = await query(reader, parents, request)
-                found.update({(parent, request): pages[parent] for parent in parents})
-            return [found[key] for key in keys]
-
-        return DataLoader(load_fn=load, max_batch_size=BATCH_MAX)
-
-    def _whole(self, query: Callable[[Reader], Awaitable[V]]) -> DataLoader[None, V]:
-        async def load(keys: list[None]) -> list[V]:
-            async with open_reader(self._database, self._actor) as reader:
-                found = await query(reader)
-            return [found for _ in keys]
-
-        return DataLoader(load_fn=load)
+        return Loader(load_fn=load, max_batch_size=BATCH_MAX)

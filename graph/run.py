@@ -39,16 +39,31 @@ async def run_command(
     request_of: Callable[[], R] | Callable[[], Awaitable[R]],
 ) -> Ran:
     """Build the request and run the command; afterwards this operation reads what it wrote."""
+    info.context.note_read(None)  # what a mutation answers is said once, even if it is refused before it writes
+    writer = info.context.writer()
     try:
         built = request_of()
         request = await built if isinstance(built, Awaitable) else built
-        outcome = await command(info.context.writer(), request)
+        outcome = await command(writer, request)
     except Refusal as refusal:
         problems = await _as_told(info, refusal.problems)
         return Ran(outcome=None, errors=[user_error(problem) for problem in problems])
     finally:
         info.context.refresh()
+        if writer.registry_revision is not None:
+            info.context.know((writer.registry_revision,))
     return Ran(outcome=outcome, errors=[])
+
+
+async def hidden_codes(info: Info, codes: set[str]) -> set[str]:
+    """Those of the codes, of modules that a command has found, which the caller must not learn."""
+    if not codes or info.context.actor.is_platform_admin:
+        return set()
+    registry = await info.context.registry()
+    if registry is not None and codes <= registry.modules.keys():
+        return {code for code in codes if registry.modules[code].tier == "INTERNAL"}
+    async with info.context.reader() as reader:
+        return await load_internal_codes(reader, codes)
 
 
 async def _as_told(info: Info, problems: Sequence[Problem]) -> Sequence[Problem]:

@@ -9,7 +9,7 @@ from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
 from graph.context import Info
-from graph.documents import document_cache
+from graph.documents import DocumentStore, document_cache
 from graph.limits import Limits
 from graph.masking import MaskErrors
 from graph.types.assignment import ModuleAssignment
@@ -17,16 +17,20 @@ from graph.types.errors import ERROR_TYPES
 from graph.types.industry import Industry
 from graph.types.module import Module
 from graph.types.organization import Company, Organization
+from resolvers.api_key import ApiKeyMutations
 from resolvers.assignment import AssignmentMutations
 from resolvers.config import ConfigMutations, ConfigQueries
 from resolvers.dead_event import DeadEventMutations, DeadEventQueries
 from resolvers.entity import resolve_entity
 from resolvers.event import EventQueries
 from resolvers.industry import IndustryMutations, IndustryQueries
+from resolvers.instance import InstanceMutations, InstanceQueries
 from resolvers.manifest import ManifestQueries
 from resolvers.module import ModuleMutations, ModuleQueries
 from resolvers.operation import OperationMutations, OperationQueries
 from resolvers.organization import OrganizationMutations, OrganizationQueries
+from resolvers.subgraph import SubgraphMutations, SubgraphQueries
+from resolvers.supergraph import SupergraphMutations, SupergraphQueries
 from resolvers.token_revocation import TokenRevocationMutations
 from subscriptions.config import ConfigSubscriptions
 from subscriptions.event import EventSubscriptions
@@ -43,6 +47,9 @@ Query = merge_types(
         EventQueries,
         OperationQueries,
         DeadEventQueries,
+        InstanceQueries,
+        SubgraphQueries,
+        SupergraphQueries,
     ),
 )
 Mutation = merge_types(
@@ -55,7 +62,11 @@ Mutation = merge_types(
         OperationMutations,
         ConfigMutations,
         TokenRevocationMutations,
+        ApiKeyMutations,
+        InstanceMutations,
         DeadEventMutations,
+        SubgraphMutations,
+        SupergraphMutations,
     ),
 )
 Subscription = merge_types("Subscription", (EventSubscriptions, ConfigSubscriptions, OperationSubscriptions))
@@ -74,15 +85,19 @@ class _Schema(strawberry.federation.Schema):
         """Faults are logged where they are masked; what a client did wrong is the client's to read."""
 
 
-def build_schema(limits: Limits = LIMITS) -> strawberry.federation.Schema:
+def build_schema(
+    limits: Limits = LIMITS, *, store: DocumentStore | None = None, is_planning: bool = True
+) -> strawberry.federation.Schema:
+    """`is_planning` False: graphql-core runs everything, as the plans are measured by."""
     return _Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
         types=[Module, Industry, Organization, Company, ModuleAssignment, *ERROR_TYPES],
         federation_version=FEDERATION_VERSION,
-        extensions=[MaskErrors, document_cache(limits)],
+        extensions=[MaskErrors, document_cache(limits, store=store, is_planning=is_planning)],
     )
 
 
-schema = build_schema()
+DOCUMENTS = DocumentStore()
+schema = build_schema(store=DOCUMENTS)

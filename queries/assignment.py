@@ -1,24 +1,50 @@
 """Questions about who has which module. INTERNAL modules are left out for everybody but administrators."""
 
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass, fields
+from datetime import datetime
 from uuid import UUID
 
 from sqlalchemy import and_, func, select, text
 
 from models.assignment import TenantModuleRow
+from models.base import JsonObject
 from models.module import ModuleRow, ModuleVersionRow
+from models.tenant_questions import Question
+from models.tenant_reads import TenantReads
 from queries.module import requirements_of
 from queries.page import Page, PageRequest, page_of
 from queries.reader import Reader, among
 from rules.errors import InvalidInput, Refusal
 
 
+@dataclass(frozen=True, slots=True)
+class Assigned:
+    """A row of tenant_modules as it is shown: what it is made of, without the means to change it.
+
+    The fields are the columns of the question `tenants_assignments`, in their order.
+    """
+
+    organization_id: UUID
+    module_id: str
+    version: str
+    state: str
+    is_required: bool
+    is_requested: bool
+    configuration: JsonObject
+    enabled_features: list[str]
+    disabled_features: list[str]
+    revision: int
+    assigned_at: datetime
+    assigned_by: str
+
+
 async def load_assignments_by_organizations(
     reader: Reader, organization_ids: Collection[UUID]
-) -> dict[UUID, list[TenantModuleRow]]:
+) -> dict[UUID, list[Assigned]]:
     """Each organization's modules, by code."""
     statement = (
-        select(TenantModuleRow)
+        select(*(getattr(TenantModuleRow, each.name) for each in fields(Assigned)))
         # of a module that is deleted a row may be left until the worker has been there
         .join(ModuleRow, and_(ModuleRow.module_id == TenantModuleRow.module_id, ModuleRow.deleted_at.is_(None)))
         .where(among(TenantModuleRow.organization_id, list(organization_ids)))
@@ -26,10 +52,23 @@ async def load_assignments_by_organizations(
     )
     if not reader.actor.is_platform_admin:
         statement = statement.where(ModuleRow.tier != "INTERNAL")
-    found: dict[UUID, list[TenantModuleRow]] = {organization_id: [] for organization_id in organization_ids}
-    for row in await reader.session.scalars(statement):
-        found[row.organization_id].append(row)
+    found: dict[UUID, list[Assigned]] = {each: [] for each in organization_ids}
+    for row in await reader.session.execute(statement):
+        found[row.organization_id].append(Assigned(*row))
     return found
+
+
+OF_TENANTS = Question("tenants_assignments", ("uuid",))
+
+
+async def load_tenants_assignments(
+    reads: TenantReads, tenant: UUID, organization_ids: Collection[UUID]
+) -> dict[UUID, list[Assigned]]:
+    """The same, as one tenant and together with others' questions: it sees no other than its own."""
+    if tenant not in organization_ids:
+        return {}
+    rows = (await reads.questions.ask(OF_TENANTS, [(tenant,)])).get((tenant,), ())
+    return {tenant: [Assigned(*row[1:]) for row in rows]}
 
 
 ASSIGNMENT_PAGES = text(

@@ -11,6 +11,7 @@ from events.envelope import COLUMNS, Event, StoredEvent, event_of_row
 from events.types import EventType
 from models.base import PLATFORM_ID
 from models.event import OrgRevisionRow
+from models.tenant_reads import TenantReads
 from queries.reader import Reader, among
 
 # What a stream that catches up takes from the log at a time. A client that stops reading keeps a page in memory for as
@@ -86,6 +87,12 @@ async def load_revisions(reader: Reader, organization_ids: Collection[UUID]) -> 
     statement = select(OrgRevisionRow.organization_id, OrgRevisionRow.rev)
     statement = statement.where(among(OrgRevisionRow.organization_id, list(organization_ids)))
     return dict((await reader.session.execute(statement)).all())
+
+
+async def load_tenants_revision(reads: TenantReads, tenant: UUID) -> int:
+    """The current rev of a tenant's own stream; 0 when there is no such tenant."""
+    rows = await reads.fetch(tenant, "SELECT rev FROM org_revision WHERE organization_id = $1", tenant)
+    return int(rows[0]["rev"]) if rows else 0
 
 
 OLDEST = text("SELECT min(rev) FROM event_log WHERE organization_id = :organization_id")

@@ -1,6 +1,6 @@
 """Questions about the registry. What a caller may see: INTERNAL and unshared modules are for administrators."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 
 from sqlalchemy import ColumnElement, and_, any_, exists, func, literal, or_, select, text
@@ -31,6 +31,10 @@ def contains(column: ColumnElement[str], search: str) -> ColumnElement[bool]:
 def _is_visible(reader: Reader) -> ColumnElement[bool]:
     if reader.actor.is_platform_admin:
         return ModuleRow.deleted_at.is_(None)
+    if (own := reader.actor.module_code) is not None:
+        # a module's service has no tenant; its own module it sees whatever that is
+        is_public = and_(ModuleRow.tier != "INTERNAL", ModuleRow.visibility == "PUBLIC")
+        return and_(ModuleRow.deleted_at.is_(None), or_(ModuleRow.module_id == own, is_public))
     # row-level security narrows tenant_modules to the caller's own organization
     has_it = exists().where(TenantModuleRow.module_id == ModuleRow.module_id)
     return and_(
@@ -42,8 +46,13 @@ def _is_visible(reader: Reader) -> ColumnElement[bool]:
 
 async def load_modules_by_codes(reader: Reader, codes: Collection[str]) -> dict[str, ModuleRow]:
     """Those of the modules that the caller may see."""
-    statement = select(ModuleRow).where(among(ModuleRow.module_id, list(codes)), _is_visible(reader))
-    return {row.module_id: row for row in await reader.session.scalars(statement)}
+    found: dict[str, ModuleRow] = {}
+    if (registry := await reader.registry()) is not None:
+        found = {code: row for code in codes if (row := registry.module_for(reader.actor, code)) is not None}
+    if missing := [code for code in codes if code not in found]:
+        statement = select(ModuleRow).where(among(ModuleRow.module_id, missing), _is_visible(reader))
+        found.update({row.module_id: row for row in await reader.session.scalars(statement)})
+    return found
 
 
 async def load_internal_codes(reader: Reader, codes: Collection[str]) -> set[str]:
@@ -87,6 +96,8 @@ def _conditions(reader: Reader, wanted: ModuleFilter) -> list[ColumnElement[bool
 
 async def load_versions(reader: Reader, keys: Collection[tuple[str, str]]) -> dict[tuple[str, str], ModuleVersionRow]:
     """Versions by (module code, number)."""
+    if (registry := await reader.registry()) is not None:
+        return {key: row for key in keys if (row := registry.versions.get(key)) is not None}
     statement = select(ModuleVersionRow).where(
         among(ModuleVersionRow.module_id, sorted({code for code, _ in keys})),
         among(ModuleVersionRow.number, sorted({number for _, number in keys})),
@@ -160,9 +171,16 @@ CATALOG = text(
 
 async def load_catalog(reader: Reader) -> Catalog:
     """Every module and release that a plan may choose from, INTERNAL ones included."""
+    if (registry := await reader.registry()) is not None:
+        return registry.catalog
+    return catalog_of(await reader.session.execute(CATALOG))
+
+
+def catalog_of(rows: Iterable[tuple[str, str, bool, str, Sequence[dict[str, object]]]]) -> Catalog:
+    """`rows`: of each release its module's code, tier and whether it is switched on, its number and requirements."""
     modules: dict[str, tuple[str, bool]] = {}
     releases: dict[str, dict[str, Release]] = {}
-    for code, tier, is_active, number, requirements in await reader.session.execute(CATALOG):
+    for code, tier, is_active, number, requirements in rows:
         modules[code] = (tier, is_active)
         release = Release(module=code, number=number, requirements=requirements_of(requirements))
         releases.setdefault(code, {})[number] = release

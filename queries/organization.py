@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 from uuid import UUID
 
 from sqlalchemy import ColumnElement, Select, exists, func, select, text
@@ -9,6 +10,8 @@ from sqlalchemy import ColumnElement, Select, exists, func, select, text
 from models.assignment import TenantModuleRow
 from models.event import OrgRevisionRow
 from models.organization import CompanyRow, OrganizationRow
+from models.tenant_questions import Question
+from models.tenant_reads import TenantReads
 from queries.module import contains
 from queries.page import Page, PageRequest, page_of
 from queries.reader import Reader, among
@@ -23,24 +26,47 @@ class OrganizationFilter:
     plan: str | None = None
 
 
-@dataclass(frozen=True)
-class OrganizationRecord:
-    """A row and the organization's rev, read in one snapshot."""
+class OrganizationRecord(NamedTuple):
+    """What is shown of an organization, and its rev, read in one snapshot."""
 
-    row: OrganizationRow
+    organization_id: UUID
+    name: str
+    industry_code: str | None
+    plan: str
     revision: int
+
+
+class CompanyRecord(NamedTuple):
+    """What is shown of a company."""
+
+    organization_id: UUID
+    id: UUID
+    name: str
 
 
 async def load_organizations_by_ids(reader: Reader, ids: Collection[UUID]) -> dict[UUID, OrganizationRecord]:
     statement = _with_revision().where(among(OrganizationRow.organization_id, list(ids)))
     found = await reader.session.execute(statement)
-    return {row.organization_id: OrganizationRecord(row=row, revision=revision) for row, revision in found}
+    return {row.organization_id: OrganizationRecord(*row) for row in found}
 
 
-def _with_revision() -> Select[OrganizationRow, int]:
-    return select(OrganizationRow, OrgRevisionRow.rev).join(
-        OrgRevisionRow, OrgRevisionRow.organization_id == OrganizationRow.organization_id
-    )
+OF_TENANTS = Question("tenants_organizations", ("uuid",))
+
+
+async def load_tenants_organizations(
+    reads: TenantReads, tenant: UUID, ids: Collection[UUID]
+) -> dict[UUID, OrganizationRecord]:
+    """The same, as one tenant and together with others' questions: it sees no other than its own."""
+    if tenant not in ids:
+        return {}
+    rows = (await reads.questions.ask(OF_TENANTS, [(tenant,)])).get((tenant,), ())
+    return {row["organization_id"]: OrganizationRecord(*row[1:]) for row in rows}
+
+
+def _with_revision() -> Select[UUID, str, str | None, str, int]:
+    row = OrganizationRow
+    columns = select(row.organization_id, row.name, row.industry_code, row.plan, OrgRevisionRow.rev)
+    return columns.join(OrgRevisionRow, OrgRevisionRow.organization_id == row.organization_id)
 
 
 async def list_organizations(reader: Reader, wanted: OrganizationFilter, page: PageRequest) -> Page[OrganizationRecord]:
@@ -49,8 +75,8 @@ async def list_organizations(reader: Reader, wanted: OrganizationFilter, page: P
     if page.after is not None:
         statement = statement.where(OrganizationRow.organization_id > _uuid(page.after))
     statement = statement.order_by(OrganizationRow.organization_id).limit(page.first + 1)
-    records = [OrganizationRecord(row=row, revision=rev) for row, rev in await reader.session.execute(statement)]
-    return page_of(records, page, key=lambda record: record.row.organization_id)
+    records = [OrganizationRecord(*row) for row in await reader.session.execute(statement)]
+    return page_of(records, page, key=lambda record: record.organization_id)
 
 
 async def count_organizations(reader: Reader, wanted: OrganizationFilter) -> int:
@@ -76,16 +102,17 @@ def conditions_of(wanted: OrganizationFilter) -> list[ColumnElement[bool]]:
     return conditions
 
 
-async def load_companies_by_ids(reader: Reader, ids: Collection[UUID]) -> dict[UUID, CompanyRow]:
-    statement = select(CompanyRow).where(among(CompanyRow.id, list(ids)))
+async def load_companies_by_ids(reader: Reader, ids: Collection[UUID]) -> dict[UUID, CompanyRecord]:
+    columns = select(CompanyRow.organization_id, CompanyRow.id, CompanyRow.name)
+    statement = columns.where(among(CompanyRow.id, list(ids)))
     if reader.actor.company_id is not None:
         statement = statement.where(CompanyRow.id == reader.actor.company_id)
-    return {row.id: row for row in await reader.session.scalars(statement)}
+    return {row.id: CompanyRecord(*row) for row in await reader.session.execute(statement)}
 
 
 # One index range per organization, whatever the number of organizations: N pages in one statement.
 COMPANY_PAGES = text(
-    "SELECT c.* FROM unnest(cast(:organizations AS uuid[])) AS wanted(organization_id)"
+    "SELECT c.organization_id, c.id, c.name FROM unnest(cast(:organizations AS uuid[])) AS wanted(organization_id)"
     " CROSS JOIN LATERAL (SELECT * FROM companies WHERE organization_id = wanted.organization_id"
     "  AND (cast(:after AS uuid) IS NULL OR id > cast(:after AS uuid))"
     "  AND (cast(:only AS uuid) IS NULL OR id = cast(:only AS uuid)) ORDER BY id LIMIT :size) c"
@@ -95,18 +122,41 @@ COMPANY_PAGES = text(
 
 async def load_company_pages(
     reader: Reader, organization_ids: Sequence[UUID], page: PageRequest
-) -> dict[UUID, Page[CompanyRow]]:
+) -> dict[UUID, Page[CompanyRecord]]:
     parameters = {
         "organizations": list(organization_ids),
         "after": None if page.after is None else _uuid(page.after),
         "only": reader.actor.company_id,
         "size": page.first + 1,
     }
-    statement = select(CompanyRow).from_statement(COMPANY_PAGES.columns(*CompanyRow.__table__.columns))
-    rows: dict[UUID, list[CompanyRow]] = {organization_id: [] for organization_id in organization_ids}
-    for row in await reader.session.scalars(statement, parameters):
-        rows[row.organization_id].append(row)
+    rows: dict[UUID, list[CompanyRecord]] = {organization_id: [] for organization_id in organization_ids}
+    for row in await reader.session.execute(COMPANY_PAGES, parameters):
+        rows[row.organization_id].append(CompanyRecord(*row))
     return {organization_id: page_of(found, page, key=lambda row: row.id) for organization_id, found in rows.items()}
+
+
+COMPANIES_OF_TENANTS = Question("tenants_companies", ("uuid", "uuid", "uuid", "int"))
+
+
+async def load_tenants_company_pages(
+    reads: TenantReads, tenant: UUID, keys: Collection[tuple[UUID, PageRequest]], *, only: UUID | None
+) -> dict[tuple[UUID, PageRequest], Page[CompanyRecord] | Refusal]:
+    """The same, as one tenant and together with others' questions. A refusal is of one page's cursor."""
+    found: dict[tuple[UUID, PageRequest], Page[CompanyRecord] | Refusal] = {}
+    asked = {}
+    for organization_id, page in keys:
+        try:
+            after = None if page.after is None else _uuid(page.after)
+        except Refusal as refusal:
+            found[organization_id, page] = refusal
+        else:
+            asked[organization_id, page] = (tenant, after, only, page.first + 1)
+    own = [arguments for (organization_id, _), arguments in asked.items() if organization_id == tenant]
+    rows = await reads.questions.ask(COMPANIES_OF_TENANTS, own) if own else {}
+    for (organization_id, page), arguments in asked.items():
+        read = [CompanyRecord(*row[1:]) for row in rows.get(arguments, ())] if organization_id == tenant else []
+        found[organization_id, page] = page_of(read, page, key=lambda row: row.id)
+    return found
 
 
 async def find_company_organization(reader: Reader, company_id: UUID) -> UUID | None:

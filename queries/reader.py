@@ -6,7 +6,7 @@ A reader lives for one question: GraphQL asks siblings at the same time and one 
 from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import ARRAY, ColumnElement, Text, Uuid, any_, literal
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -15,11 +15,18 @@ from sqlalchemy.orm import InstrumentedAttribute
 from auth.actor import Actor
 from models.database import Database
 
+if TYPE_CHECKING:
+    from queries.registry import Registry
+
 
 @dataclass
 class Reader:
     session: AsyncSession
     actor: Actor
+
+    async def registry(self) -> "Registry | None":
+        """The registry in memory, when it is known to be what this reader would find; None: ask the database."""
+        return None
 
 
 @asynccontextmanager

@@ -3,13 +3,15 @@
 from dataclasses import replace
 from uuid import UUID
 
+import orjson
 import strawberry
 
 from commands import config as commands
 from graph.context import Info
 from graph.guard import Guard
 from graph.run import Ran, run_command
-from graph.types.effective_config import EffectiveConfig, find_effective_config
+from graph.selection import is_selected
+from graph.types.effective_config import EffectiveConfig, find_effective_config, layers_of
 from graph.types.ids import parse_id, require_id
 from graph.types.inputs.config import SetCompanyConfigInput, SetOrganizationConfigInput, company_request
 from graph.types.payload import ConfigPayload
@@ -65,12 +67,13 @@ async def _payload(info: Info, ran: Ran, *, is_dry: bool) -> ConfigPayload:
     shows, preview = ran.outcome.shows, ran.outcome.preview
     company_id = UUID(shows["company_id"]) if "company_id" in shows else None
     key = ConfigKey(organization_id=UUID(shows["organization_id"]), module=shows["module"], company_id=company_id)
-    shown = await find_effective_config(info, key)
+    shown = await find_effective_config(info, key) if is_selected(info, "effectiveConfig") else None
     if is_dry and preview is not None and shown is not None:
-        layers, sources = preview.configuration, preview.config_sources
+        layers = await layers_of(info, shown.merged)
+        written, sources = preview.configuration, orjson.dumps(preview.config_sources).decode()
         if company_id is None:
-            changed = replace(shown.merged.layers, organization=layers, organization_sources=sources)
+            changed = replace(layers, base=replace(layers.base, configuration=written, sources=sources))
         else:
-            changed = replace(shown.merged.layers, company=layers, company_sources=sources)
+            changed = replace(layers, company=written, company_sources=sources)
         shown = EffectiveConfig.of(changed)
     return ConfigPayload(effective_config=shown, errors=ran.errors, revision=ran.revision)

@@ -3,6 +3,7 @@
 import strawberry
 
 from commands import industry as commands
+from graph.batching import Follows
 from graph.context import Info
 from graph.guard import Guard
 from graph.run import Ran, run_command
@@ -23,11 +24,11 @@ class IndustryQueries:
     @strawberry.field(extensions=[Guard("Query")], description="By code. Needs no token: a signup page shows them.")
     async def industries(self, info: Info, first: First = 50, after: After = None) -> Connection[Industry]:
         request = page_request(first, after)
-        async with info.context.reader() as reader:
+        async with info.context.reader(Follows.REGISTRY) as reader:
             page = await queries.list_industries(reader, request)
 
         async def count() -> int:
-            async with info.context.reader() as reader:
+            async with info.context.reader(Follows.REGISTRY) as reader:
                 return await queries.count_industries(reader)
 
         return Connection[Industry].of(page, request, Industry.from_row, count)

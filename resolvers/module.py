@@ -3,9 +3,11 @@
 import strawberry
 
 from commands.module import change, delete, register
+from graph.batching import Follows
 from graph.context import Info
 from graph.guard import Guard
 from graph.run import Ran, run_command
+from graph.selection import is_selected
 from graph.types.connection import After, Connection, First, page_request
 from graph.types.inputs.module import ModuleFilter, ModuleRefInput, RegisterModuleInput, UpdateModuleInput
 from graph.types.module import Module
@@ -29,11 +31,11 @@ class ModuleQueries:
         after: After = None,
     ) -> Connection[Module]:
         wanted, request = (filter or ModuleFilter()).wanted(), page_request(first, after)
-        async with info.context.reader() as reader:
+        async with info.context.reader(Follows.REGISTRY) as reader:
             page = await queries.list_modules(reader, wanted, request)
 
         async def count() -> int:
-            async with info.context.reader() as reader:
+            async with info.context.reader(Follows.REGISTRY) as reader:
                 return await queries.count_modules(reader, wanted)
 
         return Connection[Module].of(page, request, Module.from_row, count)
@@ -70,7 +72,7 @@ class ModuleMutations:
 
 async def _payload(info: Info, ran: Ran) -> ModulePayload:
     code = ran.outcome.shows.get("module") if ran.outcome else None
-    row = None if code is None else await info.context.loaders.module.load(code)
+    row = None if code is None or not is_selected(info, "module") else await info.context.loaders.module.load(code)
     return ModulePayload(
         module=None if row is None else Module.from_row(row),
         affected=[Change.of(each) for each in ran.changes],

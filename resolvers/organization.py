@@ -5,9 +5,11 @@ from uuid import UUID
 import strawberry
 
 from commands import organization as commands
+from graph.batching import Follows
 from graph.context import Info
 from graph.guard import Guard
-from graph.run import run_command
+from graph.run import Ran, run_command
+from graph.selection import is_selected
 from graph.types.connection import After, Connection, First, page_request
 from graph.types.ids import parse_id
 from graph.types.inputs.organization import (
@@ -26,6 +28,7 @@ from queries import organization as queries
 class OrganizationQueries:
     @strawberry.field(extensions=[Guard("Query")], description="Who you are, as your token says.")
     async def viewer(self, info: Info) -> Viewer:
+        info.context.note_read(None)  # says more of the token than what its rights are
         return Viewer.of(info.context.actor)
 
     @strawberry.field(extensions=[Guard("Query")], description="Null when there is none that you may see.")
@@ -41,11 +44,11 @@ class OrganizationQueries:
         after: After = None,
     ) -> Connection[Organization]:
         wanted, request = (filter or OrganizationFilter()).wanted(), page_request(first, after)
-        async with info.context.reader() as reader:
+        async with info.context.reader(Follows.ORGANIZATION) as reader:
             page = await queries.list_organizations(reader, wanted, request)
 
         async def count() -> int:
-            async with info.context.reader() as reader:
+            async with info.context.reader(Follows.ORGANIZATION) as reader:
                 return await queries.count_organizations(reader, wanted)
 
         return Connection[Organization].of(page, request, Organization.of, count)
@@ -69,8 +72,7 @@ class OrganizationMutations:
         input: SignUpOrganizationInput,
     ) -> OrganizationPayload:
         ran = await run_command(info, commands.sign_up_organization, input.request)
-        shown = await find_organization(info, UUID(ran.outcome.shows["organization_id"])) if ran.outcome else None
-        return OrganizationPayload(organization=shown, errors=ran.errors, revision=ran.revision)
+        return await _payload(info, ran)
 
     @strawberry.mutation(extensions=[Guard("Mutation")])
     async def update_organization(
@@ -79,12 +81,20 @@ class OrganizationMutations:
         input: UpdateOrganizationInput,
     ) -> OrganizationPayload:
         ran = await run_command(info, commands.update_organization, input.request)
-        shown = await find_organization(info, UUID(ran.outcome.shows["organization_id"])) if ran.outcome else None
-        return OrganizationPayload(organization=shown, errors=ran.errors, revision=ran.revision)
+        return await _payload(info, ran)
 
     @strawberry.mutation(extensions=[Guard("Mutation")])
     async def create_company(self, info: Info, input: CreateCompanyInput) -> CompanyPayload:
         ran = await run_command(info, commands.create_company, input.request)
-        row = await info.context.loaders.company.load(UUID(ran.outcome.shows["company_id"])) if ran.outcome else None
+        row = None
+        if ran.outcome is not None and is_selected(info, "company"):
+            row = await info.context.loaders.company.load(UUID(ran.outcome.shows["company_id"]))
         company = None if row is None else Company.from_row(row)
         return CompanyPayload(company=company, errors=ran.errors, revision=ran.revision)
+
+
+async def _payload(info: Info, ran: Ran) -> OrganizationPayload:
+    shown = None
+    if ran.outcome is not None and is_selected(info, "organization"):
+        shown = await find_organization(info, UUID(ran.outcome.shows["organization_id"]))
+    return OrganizationPayload(organization=shown, errors=ran.errors, revision=ran.revision)

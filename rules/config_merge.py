@@ -70,6 +70,20 @@ def merge_config(*layers: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
     return merged
 
 
+def overlaid(below: dict[str, JsonValue], above: Mapping[str, JsonValue]) -> dict[str, JsonValue]:
+    """What `merge_config` makes of two layers, for who only reads it: the result shares containers with both.
+
+    It costs what is above and not what is below, which is most often much more.
+    """
+    if not above:
+        return below
+    merged = dict(below)
+    for key, value in above.items():
+        under = merged.get(key)
+        merged[key] = overlaid(under, value) if isinstance(value, dict) and isinstance(under, dict) else value
+    return merged
+
+
 def copied(value: JsonValue) -> JsonValue:
     """A copy that shares no container with the value."""
     if isinstance(value, dict):

@@ -51,20 +51,33 @@ def partial_schema(schema: dict[str, JsonValue]) -> dict[str, JsonValue]:
     return partial_document(schema)
 
 
-def check_layer(schema: dict[str, JsonValue], values: Mapping[str, JsonValue], layer: LayerName) -> list[ConfigInvalid]:
-    """What in one layer could not be part of any valid configuration."""
-    return _check(schema, values, layer=layer, is_partial=True)
+def check_layer(
+    schema: dict[str, JsonValue], values: Mapping[str, JsonValue], layer: LayerName, *, version: bytes | None = None
+) -> list[ConfigInvalid]:
+    """What in one layer could not be part of any valid configuration. `version`: as in check_merged."""
+    return _check(schema, values, layer=layer, is_partial=True, version=version)
 
 
-def check_merged(schema: dict[str, JsonValue], values: Mapping[str, JsonValue]) -> list[ConfigInvalid]:
-    """What keeps the merged configuration from being valid."""
-    return _check(schema, values, layer=None, is_partial=False)
+def check_merged(
+    schema: dict[str, JsonValue], values: Mapping[str, JsonValue], *, version: bytes | None = None
+) -> list[ConfigInvalid]:
+    """What keeps the merged configuration from being valid.
+
+    `version`: the content hash of the manifest that the schema is of, which never changes; spares hashing the schema.
+    """
+    return _check(schema, values, layer=None, is_partial=False, version=version)
 
 
 def _check(
-    schema: dict[str, JsonValue], values: Mapping[str, JsonValue], *, layer: LayerName | None, is_partial: bool
+    schema: dict[str, JsonValue],
+    values: Mapping[str, JsonValue],
+    *,
+    layer: LayerName | None,
+    is_partial: bool,
+    version: bytes | None,
 ) -> list[ConfigInvalid]:
-    compiled = _compiled(_SchemaKey(content_hash(schema), is_partial, schema))
+    content = b"v" + version if version is not None else content_hash(schema)
+    compiled = _compiled(_SchemaKey(content, is_partial, schema))
     found = described_errors(compiled.validator, dict(values), schema=compiled.schema)
     return [
         ConfigInvalid(message=f"{pointer or 'The configuration'} {message}.", pointer=pointer, layer=layer)

@@ -6,6 +6,7 @@ Never holds: reading the catalog, entitlements, the state of an assignment.
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Literal
 
 from rules.dependency_graph import find_cycle, needed_first, transitive_dependents
@@ -23,7 +24,7 @@ class Release:
     number: str
     requirements: tuple[Requirement, ...] = ()
 
-    @property
+    @cached_property
     def required(self) -> tuple[Requirement, ...]:
         return tuple(sorted((r for r in self.requirements if not r.is_optional), key=lambda r: r.module))
 

@@ -3,14 +3,14 @@
 import asyncio
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import parse_qsl
 
 import orjson
-from starlette.datastructures import Headers
 from starlette.types import Receive
 
 from app.transport.refusal import ClientGone, Refused, bad_request, bad_user_input
+from app.transport.trusted import TrustedDocuments
 from graph.limits import Limits
 
 JSON_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"?', re.DOTALL)
@@ -31,7 +31,18 @@ class GraphQLRequest:
     extensions: dict[str, object] | None
 
 
-async def read_body(receive: Receive, headers: Headers, *, limits: Limits) -> bytes:
+@dataclass(frozen=True)
+class Caller:
+    """The client that asks, by the name it gives itself, and what it may call by an id."""
+
+    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
+    client: str = ""
+
+
+ANYBODY = Caller()
+
+
+async def read_body(receive: Receive, headers: Mapping[str, str], *, limits: Limits) -> bytes:
     """The whole body, or a refusal as soon as it is known to be too large or too slow."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refused(status=415, code="UNSUPPORTED_MEDIA_TYPE", message="Compressed request bodies are not accepted.")
@@ -115,7 +126,7 @@ def json_depth_exceeds(data: bytes, depth_max: int) -> bool:
     return False
 
 
-def read_url_parameters(query_string: bytes, *, limits: Limits) -> GraphQLRequest:
+def read_url_parameters(query_string: bytes, *, limits: Limits, caller: Caller = ANYBODY) -> GraphQLRequest:
     """The parameters of a GET; `variables` and `extensions` are JSON texts."""
     if len(query_string) > limits.body_bytes:
         raise _too_large(limits)
@@ -133,19 +144,17 @@ def read_url_parameters(query_string: bytes, *, limits: Limits) -> GraphQLReques
         text = parameters.get(name)
         if isinstance(text, str):
             parameters[name] = decode_json(text.encode(), limits=limits) if text else None
-    return read_parameters(parameters, limits=limits)
+    return read_parameters(parameters, limits=limits, caller=caller)
 
 
-def read_parameters(parameters: object, *, limits: Limits) -> GraphQLRequest:
-    """The four parameters of GraphQL over HTTP, each of its type; others are ignored."""
+def read_parameters(parameters: object, *, limits: Limits, caller: Caller = ANYBODY) -> GraphQLRequest:
+    """The parameters of GraphQL over HTTP, each of its type; others are ignored. What is called by its id is found."""
     if isinstance(parameters, list):
         message = "Batches are not accepted: send one operation per request."
         raise Refused(status=400, code="BATCHING_NOT_SUPPORTED", message=message)
     if not isinstance(parameters, dict):
         raise bad_request("The request must be a JSON object.")
-    query = parameters.get("query")
-    if not isinstance(query, str) or not query:
-        raise bad_request("The parameter 'query' must be a GraphQL document.")
+    query = caller.trusted.text_of(caller.client, parameters)
     operation_name = parameters.get("operationName")
     if not isinstance(operation_name, str | None):
         raise bad_request("The parameter 'operationName' must be a string.")

@@ -7,6 +7,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from inspect import isawaitable
 from typing import Any, cast
+from uuid import UUID
 
 import orjson
 from graphql import GraphQLError
@@ -16,12 +17,27 @@ from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOpe
 from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
+from app.transport.admission import Admission, Busy
+from app.transport.answers import Answers
 from app.transport.body import GraphQLRequest
 from app.transport.connections import Connections
+from app.transport.trusted import TrustedDocuments
 from graph.limits import Limits
-from graph.masking import OPERATION_UNKNOWN, ApiError, fault
+from graph.masking import OPERATION_UNKNOWN, UNAVAILABLE, ApiError, fault
 
 SINGLE_RESULT = frozenset({OperationType.QUERY, OperationType.MUTATION})
+
+
+@dataclass(frozen=True)
+class Keeping:
+    """Where answers are kept. They hang on the actor's rights and streams; an operation's context tells if on more."""
+
+    answers: Answers
+    rights_of: Callable[[Any], str]
+    streams_of: Callable[[Any], tuple[UUID, ...]]
+    tell: Callable[
+        [Any, tuple[int, ...], int], None
+    ]  # a context the revs of these streams, and what the client has seen
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -36,7 +52,18 @@ class Service:
     # An actor that stands for all with the same rights, hashable: subscriptions are executed as it, and shared among
     # those it stands for. None: each is executed by itself.
     rights_of: Callable[[Any], Any] | None = None
+    # None: nothing is kept
+    keeping: Keeping | None = None
+    trusted: TrustedDocuments = field(default_factory=TrustedDocuments)
     connections: Connections = field(default_factory=Connections)
+    admission: Admission = field(init=False)
+
+    def __post_init__(self) -> None:
+        limits = self.limits
+        admission = Admission(
+            running_max=limits.running, waiting_max=limits.waiting, waiting_seconds=limits.waiting_seconds
+        )
+        object.__setattr__(self, "admission", admission)
 
     def subscribing_actor(self, actor: Any) -> Any:
         return actor if self.rights_of is None else self.rights_of(actor)
@@ -72,7 +99,7 @@ async def execute(
     seconds = service.limits.execution_seconds
     deadline = asyncio.timeout(seconds)
     try:
-        async with deadline:
+        async with service.admission.place(), deadline:
             return await service.schema.execute(
                 request.query,
                 variable_values=request.variables,
@@ -85,6 +112,8 @@ async def execute(
         return failure(GraphQLError(error.as_http_error_reason(), extensions={"code": OPERATION_UNKNOWN}))
     except InvalidOperationTypeError:
         raise
+    except Busy:
+        return failure(GraphQLError("The server is busy; try again.", extensions={"code": UNAVAILABLE}))
     except TimeoutError as error:
         if not deadline.expired():
             return failure(fault(error))

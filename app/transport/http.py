@@ -1,12 +1,12 @@
 """GraphQL over HTTP: the ASGI application of /graphql, all transports behind one address. Never holds: fields."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+import hashlib
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.datastructures import Headers
 from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 from strawberry.schema import BaseSchema
@@ -15,14 +15,24 @@ from strawberry.types.execution import ExecutionResult
 from strawberry.types.graphql import OperationType
 
 from app.transport import execution, sse, websocket
-from app.transport.body import GraphQLRequest, decode_json, read_body, read_parameters, read_url_parameters
-from app.transport.execution import Service
-from app.transport.negotiation import EVENT_STREAM, HTML, JSON, RESPONSE_JSON, negotiate, require_json
+from app.transport.answers import Made, Revisions
+from app.transport.body import (
+    Caller,
+    GraphQLRequest,
+    decode_json,
+    read_body,
+    read_parameters,
+    read_url_parameters,
+)
+from app.transport.execution import Keeping, Service
+from app.transport.negotiation import EVENT_STREAM, HTML, JSON, negotiate, read_headers, require_json
 from app.transport.pages import explorer
-from app.transport.refusal import ClientGone, Refused, bad_request, going_away, of_api_error
+from app.transport.refusal import ClientGone, Refused, bad_request, bad_user_input, going_away, of_api_error
+from app.transport.reply import header_fields, names_tag, send_refusal, send_whole, status_of
 from app.transport.sharing import Sharing
+from app.transport.trusted import CLIENT_HEADER, TrustedDocuments
 from graph.limits import Limits
-from graph.masking import INTERNAL, ApiError, fault
+from graph.masking import ApiError, fault
 
 METHODS = "GET, POST, OPTIONS"
 OPERATIONS_BY_METHOD = {
@@ -31,6 +41,9 @@ OPERATIONS_BY_METHOD = {
 }
 # Most requests are answered sooner, and need nobody to watch whether the client is still there.
 WATCH_AFTER_SECONDS = 0.05
+REVISION_DIGITS_MAX = 18
+DOCUMENT_ID, URL_DOCUMENT_ID = b"documentId", b"documentId="
+VARY = (b"vary", b"authorization, accept, graphql-client-name, x-min-revision")
 
 
 def graphql_endpoint(
@@ -40,13 +53,23 @@ def graphql_endpoint(
     context_for: Callable[[HTTPConnection, Any], object],
     limits: Limits,
     rights_of: Callable[[Any], Any] | None = None,
+    keeping: Keeping | None = None,
+    trusted: TrustedDocuments | None = None,
 ) -> "GraphQLEndpoint":
     """The application to route /graphql to, for HTTP and for WebSocket: `Route` and `WebSocketRoute` take it as it is.
 
     A mount would redirect /graphql to /graphql/. WebSockets need the protocol of server.py.
     """
     return GraphQLEndpoint(
-        Service(schema=schema, authenticate=authenticate, context_for=context_for, limits=limits, rights_of=rights_of)
+        Service(
+            schema=schema,
+            authenticate=authenticate,
+            context_for=context_for,
+            limits=limits,
+            rights_of=rights_of,
+            keeping=keeping,
+            trusted=trusted or TrustedDocuments(),
+        )
     )
 
 
@@ -69,58 +92,146 @@ class GraphQLEndpoint:
         except ClientGone:
             return
         except Refused as refused:
-            await _send_refusal(send, refused)
+            await send_refusal(send, refused)
         except Exception as error:  # noqa: BLE001 - authentication or context failed in an unforeseen way
             message = fault(error)
             body = execution.encode({"errors": [message.formatted]})
-            await _send(send, body, status=500, media_type=JSON)
+            await send_whole(send, body, status=500, media_type=JSON)
 
 
 async def _answer(sharing: Sharing, scope: Scope, *, receive: Receive, send: Send) -> None:
     service = sharing.service
     method: str = scope["method"]
-    headers = Headers(scope=scope)
+    headers = read_headers(scope)
     if method == "OPTIONS":
-        await _send(send, b"", status=204, media_type=None, headers={"allow": METHODS})
+        await send_whole(send, b"", status=204, media_type=None, headers={"allow": METHODS})
         return
     if method not in OPERATIONS_BY_METHOD:
         raise _not_allowed(f"{method} is not a method of this address.", allow=METHODS)
     accepted = negotiate(headers, method=method)
     if accepted.media_type == HTML:
-        await _send(send, explorer.PAGE, status=200, media_type=HTML, headers=explorer.HEADERS)
+        await send_whole(send, explorer.PAGE, status=200, media_type=HTML, headers=explorer.HEADERS)
         return
-    request = await _read(scope, headers, receive=receive, limits=service.limits)
+    sent = await _read(scope, headers, receive=receive, limits=service.limits)
+    asked = _Asked(service, scope, sent, receive, client=headers.get(CLIENT_HEADER, ""))
     try:
-        actor = await execution.identify(service, execution.bearer_token(headers.get("authorization")))
+        asked.actor = await execution.identify(service, execution.bearer_token(headers.get("authorization")))
     except ApiError as error:
+        asked.request()  # what is no request at all is told first
         raise of_api_error(error) from None
-    context = service.context_for(HTTPConnection(scope), actor)
-    async with _cancelled_when_gone(receive):
-        try:
-            result = await execution.execute(service, request, context=context, allowed=OPERATIONS_BY_METHOD[method])
-        except InvalidOperationTypeError as error:
-            if error.operation_type is not OperationType.SUBSCRIPTION:
-                raise _not_allowed("Mutations need POST.", allow="POST") from None
-            if not accepted.may_stream:
-                raise bad_request(f"Subscriptions need {EVENT_STREAM} or a WebSocket.") from None
-            result = None
-    if result is None:
+    try:
+        if accepted.media_type == EVENT_STREAM:
+            await sse.send_single(await asked.execute(), send=send)
+        else:
+            await _send_answer(send, asked, headers, media_type=accepted.media_type)
+    except InvalidOperationTypeError as error:
+        if error.operation_type is not OperationType.SUBSCRIPTION:
+            raise _not_allowed("Mutations need POST.", allow="POST") from None
+        if not accepted.may_stream:
+            raise bad_request(f"Subscriptions need {EVENT_STREAM} or a WebSocket.") from None
         if service.connections.is_draining:
-            raise going_away()
-        await sse.serve(sharing, scope, request=request, actor=actor, receive=receive, send=send)
-        return
-    if accepted.media_type == EVENT_STREAM:
-        await sse.send_single(result, send=send)
-        return
-    await _send_result(send, result, media_type=accepted.media_type)
+            raise going_away() from None
+        await sse.serve(sharing, scope, request=asked.request(), actor=asked.actor, receive=receive, send=send)
 
 
-async def _read(scope: Scope, headers: Headers, *, receive: Receive, limits: Limits) -> GraphQLRequest:
+@dataclass
+class _Asked:
+    """What somebody asks for: `sent`, a body or the query of a URL, is read only when it has to be executed."""
+
+    service: Service
+    scope: Scope
+    sent: bytes
+    receive: Receive
+    client: str
+    actor: Any = None
+    need: int = 0  # the rev of the actor's organization that the client has seen
+    result: ExecutionResult | None = None  # once it has been executed
+
+    def request(self) -> GraphQLRequest:
+        limits, caller = self.service.limits, Caller(self.service.trusted, self.client)
+        if self.scope["method"] == "GET":
+            return read_url_parameters(self.sent, limits=limits, caller=caller)
+        return read_parameters(decode_json(self.sent, limits=limits), limits=limits, caller=caller)
+
+    @property
+    def is_trusted(self) -> bool:
+        """Whether it calls a document by its id. Of a body that may be said too often, which does no harm."""
+        return (URL_DOCUMENT_ID if self.scope["method"] == "GET" else DOCUMENT_ID) in self.sent
+
+    @property
+    def may_write(self) -> bool:
+        """Whether it may be a mutation. A query that has the word in it, or an escape, is taken for one."""
+        if b"mutation" in self.sent or b"\\u" in self.sent:
+            return True
+        return self.is_trusted and "mutation" in self.request().query
+
+    async def execute(self) -> ExecutionResult:
+        return (await self._execute(()))[0]
+
+    async def make(self, revisions: Revisions) -> Made:
+        """The answer's bytes, and whether they may be kept."""
+        self.result, context = await self._execute(revisions)
+        body = execution.encode(execution.payload(self.result))
+        is_volatile: bool = getattr(context, "is_volatile", True)
+        return Made(body, is_volatile=is_volatile, has_failed=bool(self.result.errors))
+
+    async def _execute(self, revisions: Revisions) -> tuple[ExecutionResult, object]:
+        request = self.request()
+        context = self.service.context_for(HTTPConnection(self.scope), self.actor)
+        if revisions and self.service.keeping is not None:
+            self.service.keeping.tell(context, revisions, self.need)
+        allowed = OPERATIONS_BY_METHOD[self.scope["method"]]
+        async with _cancelled_when_gone(self.receive):
+            return await execution.execute(self.service, request, context=context, allowed=allowed), context
+
+
+async def _read(scope: Scope, headers: Mapping[str, str], *, receive: Receive, limits: Limits) -> bytes:
     if scope["method"] == "GET":
-        return read_url_parameters(scope["query_string"], limits=limits)
+        sent: bytes = scope["query_string"]
+        return sent
     require_json(headers)
-    body = await read_body(receive, headers, limits=limits)
-    return read_parameters(decode_json(body, limits=limits), limits=limits)
+    return await read_body(receive, headers, limits=limits)
+
+
+async def _send_answer(send: Send, asked: _Asked, headers: Mapping[str, str], *, media_type: str) -> None:
+    keeping = asked.service.keeping
+    asked.need = _minimum_revision(headers.get("x-min-revision"))
+    fields: list[tuple[bytes, bytes]] = []
+    # What may be a mutation is not worth asking Redis about: it is executed each time.
+    if keeping is None or asked.may_write:
+        body = (await asked.make(())).body
+    else:
+        streams = keeping.streams_of(asked.actor)
+        client = asked.client if asked.is_trusted else ""
+        key = (asked.sent, asked.scope["method"], keeping.rights_of(asked.actor), client)
+        kept = await keeping.answers.get(key, streams, asked.need, asked.make)
+        body = kept.body
+        if len(kept.revisions) > 1:
+            fields.append((b"x-org-revision", b"%d" % kept.revisions[0]))
+    status = 200 if asked.result is None else status_of(asked.result, media_type=media_type)
+    if status == 503:
+        fields.append((b"retry-after", b"1"))
+    has_errors = asked.result is not None and bool(asked.result.errors)
+    if status == 200 and not has_errors and asked.scope["method"] == "GET" and asked.is_trusted:
+        tag = b'"%b"' % hashlib.sha256(body).hexdigest()[:32].encode()
+        if names_tag(headers.get("if-none-match"), tag):
+            status, body = 304, b""
+        fields += [(b"etag", tag), VARY, *header_fields(media_type, is_tagged=True)]
+    else:
+        fields += header_fields(media_type)
+    if status != 304:
+        fields.append((b"content-length", b"%d" % len(body)))
+    await send({"type": "http.response.start", "status": status, "headers": fields})
+    await send({"type": "http.response.body", "body": body})
+
+
+def _minimum_revision(header: str | None) -> int:
+    """The rev of the caller's organization that it has seen: it gets no answer that is older."""
+    if header is None:
+        return 0
+    if not (header.isascii() and header.isdigit() and len(header) <= REVISION_DIGITS_MAX):
+        raise bad_user_input("The header X-Min-Revision must be a revision: digits, as in X-Org-Revision.")
+    return int(header)
 
 
 @asynccontextmanager
@@ -155,35 +266,3 @@ async def _cancelled_when_gone(receive: Receive) -> AsyncIterator[None]:
 
 def _not_allowed(message: str, *, allow: str) -> Refused:
     return Refused(status=405, code="METHOD_NOT_ALLOWED", message=message, headers={"allow": allow})
-
-
-async def _send_result(send: Send, result: ExecutionResult, *, media_type: str) -> None:
-    body = execution.encode(execution.payload(result))
-    await _send(send, body, status=_status(result, media_type=media_type), media_type=media_type)
-
-
-def _status(result: ExecutionResult, *, media_type: str) -> int:
-    """application/json cannot tell a GraphQL server's 4xx from a proxy's, so it always gets 200."""
-    if media_type != RESPONSE_JSON or not execution.is_request_error(result):
-        return 200
-    codes = {(error.extensions or {}).get("code") for error in result.errors or ()}
-    if INTERNAL in codes:
-        return 500
-    return 504 if "TIMEOUT" in codes else 400
-
-
-async def _send_refusal(send: Send, refused: Refused) -> None:
-    body = execution.encode(refused.payload())
-    await _send(send, body, status=refused.status, media_type=JSON, headers=dict(refused.headers))
-
-
-async def _send(
-    send: Send, body: bytes, *, status: int, media_type: str | None, headers: dict[str, str] | None = None
-) -> None:
-    fields = {"cache-control": "no-store", "x-content-type-options": "nosniff", **(headers or {})}
-    if media_type is not None:
-        fields["content-type"] = f"{media_type}; charset=utf-8"
-        fields["content-length"] = str(len(body))
-    raw = [(name.encode("latin-1"), value.encode("latin-1")) for name, value in fields.items()]
-    await send({"type": "http.response.start", "status": status, "headers": raw})
-    await send({"type": "http.response.body", "body": body})

@@ -1,9 +1,10 @@
 """Which media type a client gets, and which it may send, by the rules of GraphQL over HTTP. Never holds: bodies."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 
-from starlette.datastructures import Headers
+from starlette.types import Scope
 
 from app.transport.refusal import Refused
 
@@ -28,9 +29,9 @@ class Accepted:
     may_stream: bool
 
 
-def negotiate(headers: Headers, *, method: str) -> Accepted:
+def negotiate(headers: Mapping[str, str], *, method: str) -> Accepted:
     """The best of what the client accepts, or 406."""
-    accept = ",".join(headers.getlist("accept")) or "*/*"
+    accept = headers.get("accept") or "*/*"
     accepted = _choose(accept, method == "GET") if len(accept) <= ACCEPT_CHARS_MAX else None
     if accepted is None:
         message = f"Only {RESPONSE_JSON}, {JSON} and {EVENT_STREAM} can be answered."
@@ -71,9 +72,27 @@ def _weights(accept: str) -> dict[str, float]:
     return weights
 
 
-def require_json(headers: Headers) -> None:
+def read_headers(scope: Scope) -> dict[str, str]:
+    """Headers by their names in small letters. Of one that is repeated the first counts; `accept` is a list."""
+    headers: dict[str, str] = {}
+    for raw_name, raw_value in scope["headers"]:
+        name, value = raw_name.decode("latin-1"), raw_value.decode("latin-1")
+        if name not in headers:
+            headers[name] = value
+        elif name == "accept":
+            headers[name] += f",{value}"
+    return headers
+
+
+def require_json(headers: Mapping[str, str]) -> None:
     """Refuse bodies that are not JSON in UTF-8. Also what keeps other sites' forms out: they cannot send this type."""
-    type_, *parameters = (part.strip().lower() for part in headers.get("content-type", "").split(";"))
+    content_type = headers.get("content-type", "")
+    if content_type != JSON:
+        _require_json(content_type)
+
+
+def _require_json(content_type: str) -> None:
+    type_, *parameters = (part.strip().lower() for part in content_type.split(";"))
     charsets = [value.strip('"') for name, _, value in (p.partition("=") for p in parameters) if name == "charset"]
     if type_ != JSON or any(charset not in UTF_8_NAMES for charset in charsets):
         message = f"The request body must be {JSON} in UTF-8."

@@ -29,6 +29,7 @@ class Connection:
         self.handshake = HTTPConnection(scope)
         self.receive = receive
         self.actor: Any = None
+        self.client = ""  # the name it gives itself
         self.is_initialised = False
         self.is_acknowledged = False
         self.operations: dict[str, Operation] = {}

@@ -16,15 +16,18 @@ from strawberry.schema.exceptions import InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
 
 from app.transport import execution
-from app.transport.body import decode_json, read_parameters
+from app.transport.body import Caller, decode_json, read_parameters
 from app.transport.refusal import Refused
 from app.transport.server import EXTENSION, SocketProtocol
 from app.transport.sharing import Sharing
 from app.transport.socket import Connection, Operation
+from app.transport.trusted import CLIENT_HEADER, NOT_FOUND, REQUIRED
 from graph.limits import limit_error
 from graph.masking import BAD_USER_INPUT, ApiError, fault
 
 PROTOCOL = "graphql-transport-ws"
+# What is wrong with one operation ends that one; what is no GraphQL at all ends the socket.
+OF_THE_OPERATION = frozenset({BAD_USER_INPUT, NOT_FOUND, REQUIRED})
 
 
 @dataclass(kw_only=True)
@@ -115,6 +118,7 @@ async def _initialise(connection: Connection, message: Mapping[str, Any]) -> Non
         connection.actor = await execution.identify(connection.service, _token(connection, given or {}))
     except ApiError as error:
         raise SocketClosed(code=4403, reason=error.message) from None
+    connection.client = _client(connection, given or {})
     connection.is_acknowledged = True
     connection.service.connections.add(connection)
     connection.write({"type": "connection_ack"})
@@ -129,6 +133,12 @@ def _token(connection: Connection, given: Mapping[str, Any]) -> str | None:
         is_bare = name.lower() == "token" and not value.lower().startswith("bearer ")
         return value if is_bare else execution.bearer_token(value)
     return execution.bearer_token(connection.handshake.headers.get("authorization"))
+
+
+def _client(connection: Connection, given: Mapping[str, Any]) -> str:
+    """A page cannot set headers on its handshake, so the name may also come in the first message."""
+    name = next((value for key, value in given.items() if key.lower() == CLIENT_HEADER), None)
+    return name if isinstance(name, str) else connection.handshake.headers.get(CLIENT_HEADER, "")
 
 
 def _handle(connection: Connection, message: Mapping[str, Any]) -> None:
@@ -166,12 +176,13 @@ def _subscribe(connection: Connection, message: Mapping[str, Any]) -> None:
             raise limit_error(
                 "subscriptions_per_connection", limit=limits.subscriptions_per_connection, actual=count + 1
             )
-        request = read_parameters(message.get("payload"), limits=limits)
+        caller = Caller(connection.service.trusted, connection.client)
+        request = read_parameters(message.get("payload"), limits=limits, caller=caller)
     except GraphQLError as error:
         _send_errors(connection, operation_id, [error])
         return
     except Refused as refused:
-        if refused.code != BAD_USER_INPUT:
+        if refused.code not in OF_THE_OPERATION:
             raise SocketClosed(code=4400, reason=refused.message) from None
         _send_errors(connection, operation_id, [GraphQLError(refused.message, extensions={"code": refused.code})])
         return

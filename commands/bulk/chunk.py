@@ -12,20 +12,18 @@ from uuid import UUID
 import orjson
 from sqlalchemy import select, text
 
-from commands.assigning import Assigning, Wanted, prepare
+from commands.assigning import Assigning, Tenant, Wanted, prepare
 from commands.transaction import Transaction, no_organization
 from events.facts import Fact, assignment_state
 from events.types import EventType
 from models.assignment import TenantModuleRow
 from models.base import JsonObject
-from models.module import ModuleVersionRow
 from models.organization import OrganizationRow
-from queries.module import load_catalog
+from models.tenant_module import COLUMNS, Held, columns_of
 from queries.reader import among
 from rules.errors import Problem, Refusal
 
 AT = ("input", "modules")
-COLUMNS = [column.name for column in TenantModuleRow.__table__.columns]
 NUMBERED = {"organization_id": "w.organization_id", "revision": "w.revision", "config_revision": "w.revision"}
 
 # What a plan gives is sent once, and multiplied by the organizations here. COPY would be no quicker for so few rows,
@@ -114,21 +112,15 @@ async def _plans(
     for each, situation in situations.items():
         groups.setdefault(situation, []).append(each)
     wanted = {situation: _missing(situation, modules) for situation in groups}
-    groups = {situation: alike for situation, alike in groups.items() if wanted[situation]}
-    if not groups:
-        return []
-    catalog = await load_catalog(tx)
-    known: dict[tuple[str, str], ModuleVersionRow] = {}
-    examples = await _examples(tx, [alike[0] for alike in groups.values()])
     planned: list[tuple[Sequence[UUID], Assigning | Refusal]] = []
     for situation, alike in groups.items():
-        organization, assigned = examples[alike[0]]
-        asked = wanted[situation]
+        if not wanted[situation]:
+            continue
+        tenant = Tenant(alike[0], situation.plan)
+        assigned = {code: Held(version, state) for code, version, state in situation.assigned}
         await asyncio.sleep(0)  # planning waits for nothing, and an API in the same process wants its turns
         try:
-            assigning = await prepare(
-                tx, organization, asked, assigned=assigned, activate=True, at=AT, catalog=catalog, known=known
-            )
+            assigning = await prepare(tx, tenant, wanted[situation], assigned=assigned, activate=True, at=AT)
             planned.append((alike, assigning))
         except Refusal as refusal:
             planned.append((alike, refusal))
@@ -140,20 +132,6 @@ def _missing(situation: Situation, modules: Sequence[str]) -> list[Wanted]:
     return [Wanted(code) for code in modules if code not in has]
 
 
-async def _examples(
-    tx: Transaction, ids: Sequence[UUID]
-) -> dict[UUID, tuple[OrganizationRow, dict[str, TenantModuleRow]]]:
-    """One organization of each situation, as a plan takes it."""
-    organizations = select(OrganizationRow).where(among(OrganizationRow.organization_id, ids))
-    found: dict[UUID, tuple[OrganizationRow, dict[str, TenantModuleRow]]] = {
-        row.organization_id: (row, {}) for row in await tx.session.scalars(organizations)
-    }
-    rows = select(TenantModuleRow).where(among(TenantModuleRow.organization_id, ids))
-    for row in await tx.session.scalars(rows):
-        found[row.organization_id][1][row.module_id] = row
-    return found
-
-
 async def _write(tx: Transaction, groups: Sequence[Group]) -> None:
     """One rev for each organization, its rows with it, and one fact that says them all."""
     counts = {each: 1 for group in groups for each in group.organizations}
@@ -163,6 +141,7 @@ async def _write(tx: Transaction, groups: Sequence[Group]) -> None:
     for group in groups:
         for row in group.assigning.woken:  # of the only organization in its group
             row.revision = revisions[row.organization_id]
+        tx.save(*group.assigning.woken)
         tx.record(*_facts(group, revisions))
     await tx.session.execute(INSERT, _parameters(groups, revisions))
 
@@ -171,14 +150,15 @@ def _parameters(groups: Sequence[Group], revisions: Mapping[UUID, int]) -> dict[
     given = [(plan, row) for plan, group in enumerate(groups) for row in group.assigning.rows]
     # a layer's sources would have to say the rev of each organization: nothing here gives a configuration
     assert not any(row.config_sources or row.industry_source for _, row in given)
-    rows = [{"plan": plan, "given": _columns(row)} for plan, row in given]
+    rows = [{"plan": plan, "given": columns_of(row)} for plan, row in given]
     members = [(each, revisions[each], plan) for plan, group in enumerate(groups) for each in group.organizations]
     ids, revs, plans = zip(*members, strict=True)
-    return {"rows": orjson.dumps(rows).decode(), "ids": list(ids), "revisions": list(revs), "plans": list(plans)}
-
-
-def _columns(row: TenantModuleRow) -> JsonObject:
-    return {column: getattr(row, column) for column in COLUMNS if column not in NUMBERED}
+    return {
+        "rows": orjson.dumps(rows, default=str).decode(),
+        "ids": list(ids),
+        "revisions": list(revs),
+        "plans": list(plans),
+    }
 
 
 def _facts(group: Group, revisions: Mapping[UUID, int]) -> Iterator[Fact]:

@@ -17,6 +17,7 @@ from models.module import ModuleRow
 from queries.assignment import count_assignments_by_modules
 from queries.industry import load_industry_modules
 from queries.module import load_requirements_in_use
+from queries.subgraph import load_unsettled
 from rules.errors import DependencyProblem, Refusal
 
 
@@ -27,6 +28,7 @@ async def delete_module(tx: Transaction, request: ModuleRef) -> Outcome:
     codes = dependents_first(await load_requirements_in_use(tx), row.module_id)
     dependents = await load_rows(tx, codes)
     refuse_core([*dependents, row])
+    await _refuse_in_graph(tx, row)
     doomed = [*dependents, row]  # dependents first, also inside each organization
     if request.cascade == "REFUSE":
         await _refuse_in_use(tx, row, dependents)
@@ -72,6 +74,13 @@ def _tombstone(
             tx.record(module_fact(EventType.DEACTIVATED, row))
             changes.append(Change(action="DEACTIVATE", module=row.module_id, cause="DEPENDENT_OF"))
     return changes
+
+
+async def _refuse_in_graph(tx: Transaction, row: ModuleRow) -> None:
+    """With AUTO as well: without it the graph may not compose, which only a worker can find out."""
+    if await load_unsettled(tx, row.module_id):
+        message = f"{row.module_id} has types in the graph; take them out with deactivateSubgraph first"
+        raise Refusal(DependencyProblem(message=message, path=("input", "code"), chain=(row.module_id,)))
 
 
 async def _refuse_in_use(tx: Transaction, row: ModuleRow, dependents: Sequence[ModuleRow]) -> None:

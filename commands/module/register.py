@@ -6,6 +6,7 @@ from typing import Any
 
 from sqlalchemy import select
 
+from commands.checks import check_keeps, no_module
 from commands.fanout import Fanout, FanoutKind, fan_out, is_under_way
 from commands.request import Change, Outcome, Request
 from commands.transaction import Transaction, registry_command
@@ -52,6 +53,7 @@ class _Registration:
 async def register_module(tx: Transaction, request: RegisterModule) -> Outcome:
     """A new code makes a module, a new version of a known one adds that version. Versions are immutable."""
     manifest = read_manifest(request.manifest)
+    check_keeps(tx.actor, manifest.code, path=MANIFEST)
     registration = await _read(tx, request, manifest)
     shows = {"module": manifest.code}
     if await _is_registered(tx, manifest, registration.known):
@@ -80,6 +82,9 @@ async def register_module(tx: Transaction, request: RegisterModule) -> Outcome:
 async def _read(tx: Transaction, request: RegisterModule, manifest: Manifest) -> _Registration:
     known = await tx.session.get(ModuleRow, manifest.code)
     is_there = known is not None and known.deleted_at is None
+    if not is_there and not tx.actor.is_platform_admin:
+        # its service adds versions; that there is a module, and who gets it, is for the platform to say
+        raise Refusal(no_module(manifest.code, path=MANIFEST))
     for field_name, given, stored in (
         ("tier", request.tier, known.tier if known else None),
         ("visibility", request.visibility, known.visibility if known else None),

@@ -7,12 +7,18 @@ from typing import TYPE_CHECKING, Annotated
 import strawberry
 
 from graph.context import Info
-from graph.types.module import Module, load_module
+from graph.plan.batch import batched
+from graph.types.module import Module, load_module, load_modules
 from graph.types.scalars import JSON
 from models.assignment import TenantModuleRow
+from models.tenant_module import TenantModule
+from queries.assignment import Assigned
 
 if TYPE_CHECKING:
     from graph.types.organization import Organization
+
+
+AssignmentRow = TenantModuleRow | TenantModule | Assigned
 
 
 @strawberry.enum
@@ -26,7 +32,7 @@ class AssignmentState(Enum):
 
 @strawberry.type(description="An organization has a module, at a version, in a state.")
 class ModuleAssignment:
-    row: strawberry.Private[TenantModuleRow]
+    row: strawberry.Private[AssignmentRow]
     version: str
     state: AssignmentState
     is_required: bool = strawberry.field(description="Required by the industry's template.")
@@ -63,7 +69,7 @@ class ModuleAssignment:
         return [Module.from_row(row) for row in rows if row is not None]
 
     @staticmethod
-    def from_row(row: TenantModuleRow) -> "ModuleAssignment":
+    def from_row(row: AssignmentRow) -> "ModuleAssignment":
         return ModuleAssignment(
             row=row,
             version=row.version,
@@ -76,3 +82,17 @@ class ModuleAssignment:
             assigned_at=row.assigned_at,
             assigned_by=row.assigned_by,
         )
+
+
+@batched(ModuleAssignment.module)
+async def modules_of_assignments(assignments: list[ModuleAssignment], info: Info) -> list[Module]:
+    return await load_modules(info, [assignment.row.module_id for assignment in assignments])
+
+
+@batched(ModuleAssignment.is_available)
+async def are_available(assignments: list[ModuleAssignment], info: Info) -> list[bool]:
+    modules = await modules_of_assignments(assignments, info)
+    return [
+        module.is_active and assignment.state is AssignmentState.ACTIVE
+        for assignment, module in zip(assignments, modules, strict=True)
+    ]

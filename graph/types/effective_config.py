@@ -3,17 +3,18 @@
 from collections.abc import Sequence
 from datetime import datetime
 from enum import Enum
-from functools import cached_property
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated
 
+import orjson
 import strawberry
 
 from graph.context import Info
 from graph.masking import ApiError
-from graph.types.module import Module, load_module
+from graph.plan.batch import batched
+from graph.types.module import Module, load_module, load_modules
 from graph.types.scalars import JSON
-from queries.effective_config import ConfigKey, ConfigLayers, read_sources
-from rules.config_merge import Layer, Leaf, LeafSource, explain_config, merge_config
+from queries.effective_config import ConfigKey, ConfigLayers, KeptConfig, read_sources
+from rules.config_merge import Layer, Leaf, LeafSource, explain_config
 from rules.json_values import InvalidPointerError, PointerNotFoundError, resolve_pointer
 
 if TYPE_CHECKING:
@@ -60,53 +61,39 @@ class ConfigLeaf:
         )
 
 
-class Merged:
-    """The layers of one module for one organization or company; merged once, however many fields ask."""
-
-    def __init__(self, layers: ConfigLayers) -> None:
-        self.layers = layers
-
-    @cached_property
-    def values(self) -> dict[str, Any]:
-        layers = self.layers
-        return merge_config(layers.defaults, layers.industry, layers.organization, layers.company)
-
-    def explained(self) -> Sequence[Layer]:
-        layers = self.layers
-        published = LeafSource(revision=layers.published_revision, set_at=layers.published_at.isoformat())
-        applied = LeafSource(**layers.industry_source)
-        return (
-            Layer(name="MODULE", values=layers.defaults, default_source=published),
-            Layer(name="INDUSTRY", values=layers.industry, default_source=applied),
-            Layer(
-                name="ORGANIZATION",
-                values=layers.organization,
-                sources=read_sources(layers.organization_sources),
-            ),
-            Layer(name="COMPANY", values=layers.company, sources=read_sources(layers.company_sources)),
-        )
+def _explained(layers: ConfigLayers) -> Sequence[Layer]:
+    base = layers.base
+    published = LeafSource(revision=base.published_revision, set_at=base.published_at.isoformat())
+    applied = LeafSource(**orjson.loads(base.industry_source))
+    organization, company = (read_sources(orjson.loads(each)) for each in (base.sources, layers.company_sources))
+    return (
+        Layer(name="MODULE", values=base.defaults, default_source=published),
+        Layer(name="INDUSTRY", values=base.industry, default_source=applied),
+        Layer(name="ORGANIZATION", values=base.configuration, sources=organization),
+        Layer(name="COMPANY", values=layers.company, sources=company),
+    )
 
 
 @strawberry.type(description="Module default, then organization, then company: objects merge, all else replaces.")
 class EffectiveConfig:
-    merged: strawberry.Private[Merged]
+    merged: strawberry.Private[ConfigLayers | KeptConfig]
     revision: int = strawberry.field(description="The organization's rev that last changed it.")
 
     @strawberry.field
     async def module(self, info: Info) -> Module:
-        return await load_module(info, self.merged.layers.module)
+        return await load_module(info, self.merged.module)
 
     @strawberry.field
     async def organization(self, info: Info) -> Annotated["Organization", strawberry.lazy("graph.types.organization")]:
         from graph.types.organization import load_organization  # noqa: PLC0415  # the two types show each other
 
-        return await load_organization(info, self.merged.layers.organization_id)
+        return await load_organization(info, self.merged.organization_id)
 
     @strawberry.field
     async def company(self, info: Info) -> Annotated["Company", strawberry.lazy("graph.types.organization")] | None:
         from graph.types.organization import Company  # noqa: PLC0415  # the two types show each other
 
-        company_id = self.merged.layers.company_id
+        company_id = self.merged.company_id
         row = None if company_id is None else await info.context.loaders.company.load(company_id)
         return None if row is None else Company.from_row(row)
 
@@ -124,22 +111,34 @@ class EffectiveConfig:
             raise ApiError("BAD_USER_INPUT", f"pointer: {error}") from None
 
     @strawberry.field(description="Each value with its layer, author, time, reason and what it shadows.")
-    def leaves(self, pointer_prefix: str | None = None) -> list[ConfigLeaf]:
+    async def leaves(self, info: Info, pointer_prefix: str | None = None) -> list[ConfigLeaf]:
+        layers = await layers_of(info, self.merged)
         try:
-            return [ConfigLeaf.of(leaf) for leaf in explain_config(self.merged.explained(), pointer_prefix)]
+            return [ConfigLeaf.of(leaf) for leaf in explain_config(_explained(layers), pointer_prefix)]
         except InvalidPointerError as error:
             raise ApiError("BAD_USER_INPUT", f"pointerPrefix: {error}") from None
 
     @staticmethod
-    def of(layers: ConfigLayers) -> "EffectiveConfig":
-        return EffectiveConfig(merged=Merged(layers), revision=layers.revision)
+    def of(merged: ConfigLayers | KeptConfig) -> "EffectiveConfig":
+        return EffectiveConfig(merged=merged, revision=merged.revision)
+
+
+async def layers_of(info: Info, merged: ConfigLayers | KeptConfig) -> ConfigLayers:
+    """What it was merged from: of what was kept, read now."""
+    if isinstance(merged, ConfigLayers):
+        return merged
+    key = ConfigKey(organization_id=merged.organization_id, module=merged.module, company_id=merged.company_id)
+    found = await info.context.loaders.config_layers.load(key)
+    if not found:
+        raise ApiError("NOT_FOUND", f"the configuration of {merged.module} is gone")
+    return found[0]
 
 
 async def find_effective_config(info: Info, key: ConfigKey) -> EffectiveConfig | None:
     """One module's; None when organization, company or assignment is not there to be seen."""
     if not _may_see(info, key):
         return None
-    found = await info.context.loaders.config_layers.load(key)
+    found = await info.context.loaders.effective_configs.load(key)
     return EffectiveConfig.of(found[0]) if found else None
 
 
@@ -147,7 +146,19 @@ async def list_effective_configs(info: Info, key: ConfigKey) -> list[EffectiveCo
     """Of every module that the organization has."""
     if not _may_see(info, key):
         return []
-    return [EffectiveConfig.of(layers) for layers in await info.context.loaders.config_layers.load(key)]
+    return [EffectiveConfig.of(each) for each in await info.context.loaders.effective_configs.load(key)]
+
+
+async def load_effective_configs(info: Info, keys: Sequence[ConfigKey]) -> list[list[EffectiveConfig]]:
+    """For each key what `list_effective_configs` answers."""
+    seen = [key for key in keys if _may_see(info, key)]
+    found = dict(zip(seen, await info.context.loaders.effective_configs.load_many(seen), strict=True))
+    return [[EffectiveConfig.of(each) for each in found.get(key, ())] for key in keys]
+
+
+@batched(EffectiveConfig.module)
+async def modules_of_configs(configs: list[EffectiveConfig], info: Info) -> list[Module]:
+    return await load_modules(info, [config.merged.module for config in configs])
 
 
 def _may_see(info: Info, key: ConfigKey) -> bool:

@@ -33,6 +33,8 @@ class ModuleEventType(Enum):
     ORGANIZATION_CREATED = EventType.ORGANIZATION_CREATED.name
     ORGANIZATION_UPDATED = EventType.ORGANIZATION_UPDATED.name
     COMPANY_CREATED = EventType.COMPANY_CREATED.name
+    SUBGRAPH_CHANGED = EventType.SUBGRAPH_CHANGED.name
+    SUPERGRAPH_PUBLISHED = EventType.SUPERGRAPH_PUBLISHED.name
 
 
 @strawberry.type(description="A fact: immutable, numbered without gaps in its organization's stream.")

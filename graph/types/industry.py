@@ -36,7 +36,7 @@ class Industry:
     @strawberry.field(description="By display order.")
     async def modules(self, info: Info) -> list[IndustryModule]:
         loaders = info.context.loaders
-        rows = await loaders.industry_modules.load(self.code)
+        rows = await loaders.industry_modules.load(self.code) or []
         modules = await loaders.module.load_many([row.module_id for row in rows])
         return [
             IndustryModule.of(row, Module.from_row(module))

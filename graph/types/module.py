@@ -1,6 +1,6 @@
 """Module, its versions and dependencies, as the API shows them."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from datetime import datetime
 from enum import Enum
 from typing import TYPE_CHECKING, Annotated
@@ -9,15 +9,20 @@ import strawberry
 
 from graph.context import Info
 from graph.masking import ApiError
+from graph.plan.batch import batched
 from graph.types.adoption import ModuleAdoption
 from graph.types.connection import After, Connection, First, page_request
+from graph.types.instance import ModuleInstance, away
 from graph.types.scalars import JSON
 from models.module import ModuleRow, ModuleVersionRow
+from queries.instance import InstancesAway
 from rules.dependency_graph import transitive_dependencies
 from rules.manifest import Requirement
 
 if TYPE_CHECKING:
+    from graph.types.api_key import ModuleApiKey
     from graph.types.assignment import ModuleAssignment
+    from graph.types.subgraph import SubgraphVersion
 
 
 @strawberry.enum(description="CORE: everybody's, always. OPTIONAL: assigned. INTERNAL: administrators only.")
@@ -147,6 +152,50 @@ class Module:
             return None
         return ModuleAdoption.of(await info.context.loaders.adoption.load(self.row.module_id))
 
+    @strawberry.field(description="The newest first, revoked ones too. Platform administrators only; null for others.")
+    async def api_keys(
+        self, info: Info
+    ) -> list[Annotated["ModuleApiKey", strawberry.lazy("graph.types.api_key")]] | None:
+        from graph.types.api_key import ModuleApiKey  # noqa: PLC0415  # the two types show each other
+
+        if not info.context.actor.is_platform_admin:
+            return None
+        rows = await info.context.loaders.api_keys.load(self.row.module_id)
+        return [ModuleApiKey.from_row(row) for row in rows]
+
+    @strawberry.field(description="The version that is in the graph. For its own service and the platform; else null.")
+    async def subgraph(
+        self, info: Info
+    ) -> Annotated["SubgraphVersion", strawberry.lazy("graph.types.subgraph")] | None:
+        from graph.types.subgraph import SubgraphVersion  # noqa: PLC0415  # the two types show each other
+
+        if not info.context.actor.may_keep_module(self.row.module_id):
+            return None
+        row = await info.context.loaders.subgraph.load(self.row.module_id)
+        return None if row is None else SubgraphVersion.from_row(row)
+
+    @strawberry.field(description="The latest registered first. For its own service and the platform; else none.")
+    async def subgraphs(
+        self, info: Info, first: First = None, after: After = None
+    ) -> Connection[Annotated["SubgraphVersion", strawberry.lazy("graph.types.subgraph")]]:
+        from graph.types.subgraph import SubgraphVersion  # noqa: PLC0415  # the two types show each other
+
+        request = page_request(first, after)
+        page = await info.context.loaders.subgraphs.load((self.row.module_id, request))
+        return Connection[SubgraphVersion].of(page, request, SubgraphVersion.from_row)
+
+    @strawberry.field(
+        description="Where its service runs. Platform administrators and that service only; null for others."
+    )
+    async def instances(self, info: Info) -> list[ModuleInstance] | None:
+        if not info.context.actor.may_keep_module(self.row.module_id):
+            return None
+        try:
+            found = await info.context.loaders.instances.load(self.row.module_id)
+        except InstancesAway:
+            raise away() from None
+        return [ModuleInstance.of(each) for each in found]
+
     @classmethod
     async def resolve_reference(cls, info: Info, code: str, **_: object) -> "Module | None":
         row = await info.context.loaders.module.load(code)
@@ -195,3 +244,37 @@ async def load_module(info: Info, code: str) -> Module:
     if row is None:
         raise ApiError("NOT_FOUND", f"module {code} is gone")
     return Module.from_row(row)
+
+
+async def load_modules(info: Info, codes: Sequence[str]) -> list[Module]:
+    """Modules that must be there, in order. One that is asked for several times is one object."""
+    found: dict[str, Module] = {}
+    wanted = list(dict.fromkeys(codes))
+    for code, row in zip(wanted, await info.context.loaders.module.load_many(wanted), strict=True):
+        if row is None:
+            raise ApiError("NOT_FOUND", f"module {code} is gone")
+        found[code] = _shown(info, row)
+    return [found[code] for code in codes]
+
+
+def _shown(info: Info, row: ModuleRow) -> Module:
+    """What the row looks like: of the registry's rows made once, for whoever may see them."""
+    registry = info.context.registry_at_hand()
+    if registry is None or registry.modules.get(row.module_id) is not row:
+        return Module.from_row(row)
+    shown = registry.shown.get(row.module_id)
+    if not isinstance(shown, Module):
+        shown = registry.shown[row.module_id] = Module.from_row(row)
+    return shown
+
+
+@batched(Module.latest_version)
+async def latest_versions(modules: list[Module], info: Info) -> list[ModuleVersion | None]:
+    keys = [(module.row.module_id, module.row.version) for module in modules]
+    rows = await info.context.loaders.version.load_many(keys)
+    return [None if row is None else ModuleVersion.from_row(row) for row in rows]
+
+
+@batched(ModuleVersion.module)
+async def modules_of_versions(versions: list[ModuleVersion], info: Info) -> list[Module]:
+    return await load_modules(info, [version.row.module_id for version in versions])

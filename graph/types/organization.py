@@ -6,19 +6,24 @@ import strawberry
 
 from graph.context import Info
 from graph.masking import ApiError
+from graph.plan.batch import batched
 from graph.types.assignment import AssignmentState, ModuleAssignment
 from graph.types.connection import After, Connection, First, page_request
-from graph.types.effective_config import EffectiveConfig, find_effective_config, list_effective_configs
+from graph.types.effective_config import (
+    EffectiveConfig,
+    find_effective_config,
+    list_effective_configs,
+    load_effective_configs,
+)
 from graph.types.ids import parse_id
 from graph.types.industry import Industry
-from models.organization import CompanyRow
 from queries.effective_config import ConfigKey
-from queries.organization import OrganizationRecord
+from queries.organization import CompanyRecord, OrganizationRecord
 
 
 @strawberry.federation.type(keys=["id"], description="A company inside an organization: tier 3.")
 class Company:
-    row: strawberry.Private[CompanyRow]
+    row: strawberry.Private[CompanyRecord]
     id: strawberry.ID
     name: str
 
@@ -44,7 +49,7 @@ class Company:
         return None if row is None else Company.from_row(row)
 
     @staticmethod
-    def from_row(row: CompanyRow) -> "Company":
+    def from_row(row: CompanyRecord) -> "Company":
         return Company(row=row, id=strawberry.ID(str(row.id)), name=row.name)
 
 
@@ -58,25 +63,25 @@ class Organization:
 
     @strawberry.field
     async def industry(self, info: Info) -> Industry | None:
-        code = self.record.row.industry_code
+        code = self.record.industry_code
         row = None if code is None else await info.context.loaders.industry.load(code)
         return None if row is None else Industry.from_row(row)
 
     @strawberry.field(description="By code.")
     async def modules(self, info: Info, states: list[AssignmentState] | None = None) -> list[ModuleAssignment]:
-        rows = await info.context.loaders.assignments.load(self.record.row.organization_id)
+        rows = await info.context.loaders.assignments.load(self.record.organization_id)
         wanted = None if states is None else {state.value for state in states}
         return [ModuleAssignment.from_row(row) for row in rows if wanted is None or row.state in wanted]
 
     @strawberry.field
     async def module(self, info: Info, code: str) -> ModuleAssignment | None:
-        rows = await info.context.loaders.assignments.load(self.record.row.organization_id)
+        rows = await info.context.loaders.assignments.load(self.record.organization_id)
         return next((ModuleAssignment.from_row(row) for row in rows if row.module_id == code), None)
 
     @strawberry.field(description="In the order they were created.")
     async def companies(self, info: Info, first: First = None, after: After = None) -> Connection[Company]:
         request = page_request(first, after)
-        page = await info.context.loaders.companies.load((self.record.row.organization_id, request))
+        page = await info.context.loaders.companies.load((self.record.organization_id, request))
         return Connection[Company].of(page, request, Company.from_row)
 
     @strawberry.field(description="Null when the organization has not got the module, or there is no such company.")
@@ -94,9 +99,7 @@ class Organization:
         return await list_effective_configs(info, self._key(None, company_id))
 
     def _key(self, module: str | None, company_id: strawberry.ID | None) -> ConfigKey:
-        return ConfigKey(
-            organization_id=self.record.row.organization_id, module=module, company_id=parse_id(company_id)
-        )
+        return ConfigKey(organization_id=self.record.organization_id, module=module, company_id=parse_id(company_id))
 
     @classmethod
     async def resolve_reference(cls, info: Info, id: strawberry.ID, **_: object) -> "Organization | None":
@@ -104,12 +107,11 @@ class Organization:
 
     @staticmethod
     def of(record: OrganizationRecord) -> "Organization":
-        row = record.row
         return Organization(
             record=record,
-            id=strawberry.ID(str(row.organization_id)),
-            name=row.name,
-            plan=row.plan,
+            id=strawberry.ID(str(record.organization_id)),
+            name=record.name,
+            plan=record.plan,
             revision=record.revision,
         )
 
@@ -128,3 +130,64 @@ async def load_organization(info: Info, organization_id: UUID) -> Organization:
     if found is None:
         raise ApiError("NOT_FOUND", f"organization {organization_id} is gone")
     return found
+
+
+@batched(Company.effective_config)
+async def company_configs(companies: list[Company], info: Info, module: str) -> list[EffectiveConfig | None]:
+    keys = [company._key(module) for company in companies]
+    return [next(iter(configs), None) for configs in await load_effective_configs(info, keys)]
+
+
+@batched(Company.effective_configs)
+async def all_company_configs(companies: list[Company], info: Info) -> list[list[EffectiveConfig]]:
+    return await load_effective_configs(info, [company._key(None) for company in companies])
+
+
+@batched(Organization.industry)
+async def industries(organizations: list[Organization], info: Info) -> list[Industry | None]:
+    codes = [organization.record.industry_code for organization in organizations]
+    wanted = list({code for code in codes if code is not None})
+    rows = dict(zip(wanted, await info.context.loaders.industry.load_many(wanted), strict=True))
+    found = {code: Industry.from_row(row) for code, row in rows.items() if row is not None}
+    return [None if code is None else found.get(code) for code in codes]
+
+
+@batched(Organization.modules)
+async def assignments(
+    organizations: list[Organization], info: Info, states: list[AssignmentState] | None = None
+) -> list[list[ModuleAssignment]]:
+    ids = [organization.record.organization_id for organization in organizations]
+    wanted = None if states is None else {state.value for state in states}
+    return [
+        [ModuleAssignment.from_row(row) for row in rows if wanted is None or row.state in wanted]
+        for rows in await info.context.loaders.assignments.load_many(ids)
+    ]
+
+
+@batched(Organization.companies)
+async def company_pages(
+    organizations: list[Organization], info: Info, first: First = None, after: After = None
+) -> list[Connection[Company]]:
+    request = page_request(first, after)
+    keys = [(organization.record.organization_id, request) for organization in organizations]
+    pages = await info.context.loaders.companies.load_many(keys)
+    return [Connection[Company].of(page, request, Company.from_row) for page in pages]
+
+
+@batched(Organization.effective_config)
+async def organization_configs(
+    organizations: list[Organization], info: Info, module: str, company_id: strawberry.ID | None = None
+) -> list[EffectiveConfig | None]:
+    if company_id is not None and parse_id(company_id) is None:
+        return [None for _ in organizations]
+    keys = [organization._key(module, company_id) for organization in organizations]
+    return [next(iter(configs), None) for configs in await load_effective_configs(info, keys)]
+
+
+@batched(Organization.effective_configs)
+async def all_organization_configs(
+    organizations: list[Organization], info: Info, company_id: strawberry.ID | None = None
+) -> list[list[EffectiveConfig]]:
+    if company_id is not None and parse_id(company_id) is None:
+        return [[] for _ in organizations]
+    return await load_effective_configs(info, [organization._key(None, company_id) for organization in organizations])

@@ -7,14 +7,18 @@ from typing import Any
 import strawberry
 
 from commands.request import Change as ChangeMade
+from graph.types.api_key import ModuleApiKey
 from graph.types.assignment import ModuleAssignment
 from graph.types.dead_event import DeadEvent
 from graph.types.effective_config import EffectiveConfig
 from graph.types.errors import UserError
 from graph.types.industry import Industry
+from graph.types.instance import ModuleInstance
 from graph.types.module import Module
 from graph.types.operation import Operation
 from graph.types.organization import Company, Organization
+from graph.types.subgraph import SubgraphVersion
+from graph.types.supergraph import Supergraph
 
 
 @strawberry.enum
@@ -98,3 +102,31 @@ class RevokeTokensPayload(Payload):
 @strawberry.type
 class ReplayDeadEventPayload(Payload):
     dead_event: DeadEvent | None = None
+
+
+@strawberry.type
+class CreateModuleApiKeyPayload(Payload):
+    api_key: ModuleApiKey | None = None
+    secret: str | None = strawberry.field(
+        default=None, description="The key, shown once: also the same idempotencyKey does not show it again."
+    )
+
+
+@strawberry.type
+class RevokeModuleApiKeyPayload(Payload):
+    api_key: ModuleApiKey | None = None
+
+
+@strawberry.type
+class SubgraphPayload(Payload):
+    subgraph: SubgraphVersion | None = None
+
+
+@strawberry.type
+class SupergraphPayload(Payload):
+    supergraph: Supergraph | None = None
+
+
+@strawberry.type(description="Its revision is always null: instances are in no stream.")
+class ModuleInstancePayload(Payload):
+    instance: ModuleInstance | None = None

@@ -1,0 +1,168 @@
+"""Where a field's values come from: an attribute, its resolver, its batch, or Strawberry with all that it adds."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import partial
+from operator import attrgetter
+from typing import Any, ClassVar
+
+from graphql import FieldNode, GraphQLField, ListValueNode, ObjectValueNode, ValueNode, VariableNode
+from graphql.execution.values import get_argument_values
+from strawberry.schema import Schema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.types.arguments import convert_arguments
+from strawberry.types.field import StrawberryField
+from strawberry.types.info import Info
+
+from graph.plan.batch import Batch, batch_of
+from graph.plan.plan import Column, Place, Reading, Run, UncoveredError
+
+
+@dataclass(frozen=True, slots=True)
+class Arguments:
+    """A field's arguments as graphql-core hands them to a resolver, read once for all objects of a run."""
+
+    field: GraphQLField
+    node: FieldNode
+    known: dict[str, Any] | None  # None: to be read in each run
+
+    @classmethod
+    def of(cls, field: GraphQLField, node: FieldNode) -> "Arguments":
+        is_fixed = all(_is_fixed(argument.value) for argument in node.arguments or ())
+        return cls(field=field, node=node, known=get_argument_values(field, node) if is_fixed else None)
+
+    def read(self, run: Run) -> dict[str, Any]:
+        return get_argument_values(self.field, self.node, run.variables) if self.known is None else self.known
+
+
+def _is_fixed(value: ValueNode) -> bool:
+    """Whether it is the same in every run. An object is made anew for each: a resolver might write into it."""
+    if isinstance(value, ListValueNode):
+        return all(map(_is_fixed, value.values))
+    return not isinstance(value, VariableNode | ObjectValueNode)
+
+
+@dataclass(frozen=True, slots=True)
+class TypeName:
+    may_wait: ClassVar[bool] = False
+    name: str
+
+    def read(self, sources: Column, run: Run) -> Column:
+        return [self.name] * len(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Attribute:
+    # An attribute that has to be awaited is the same one when graphql-core comes for it, so it need not be covered.
+    may_wait: ClassVar[bool] = False
+    get: Callable[[Any], Any]
+
+    def read(self, sources: Column, run: Run) -> Column:
+        return list(map(self.get, sources))
+
+
+@dataclass(frozen=True, slots=True)
+class WithExtensions:
+    """Strawberry's own wrapper of the resolver: with the field's extensions, among them Guard."""
+
+    may_wait: ClassVar[bool] = True
+    place: Place
+    arguments: Arguments
+    resolve: Callable[..., Any]
+
+    def read(self, sources: Column, run: Run) -> Column:
+        info, arguments = run.info(self.place), self.arguments.read(run)
+        return _call_each(self.resolve, sources, info, **arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class Converted:
+    """What a resolver without extensions is called with, converted once for all objects of a run."""
+
+    schema: Schema
+    field: StrawberryField
+    place: Place
+    arguments: Arguments
+
+    def read(self, run: Run) -> tuple[Info[Any, Any], dict[str, Any]]:
+        info: Info[Any, Any] = self.schema.config.info_class(
+            _raw_info=run.info(self.place),  # type: ignore[arg-type]  # PlanInfo says what it leaves out
+            _field=self.field,
+        )
+        converted = convert_arguments(
+            self.arguments.read(run),
+            self.field.arguments,
+            scalar_registry=self.schema.schema_converter.scalar_registry,
+            config=self.schema.config,
+            info=info,
+        )
+        return info, converted
+
+
+@dataclass(frozen=True, slots=True)
+class Resolver:
+    """The field's own function, called for each object."""
+
+    may_wait: ClassVar[bool] = True
+    converted: Converted
+    function: Callable[..., Any]
+    info_name: str | None
+
+    def read(self, sources: Column, run: Run) -> Column:
+        info, arguments = self.converted.read(run)
+        if self.info_name is not None:
+            arguments[self.info_name] = info
+        return _call_each(self.function, sources, **arguments)
+
+
+@dataclass(frozen=True, slots=True)
+class InBatch:
+    """The field's batch, called for all objects at once."""
+
+    may_wait: ClassVar[bool] = True
+    converted: Converted
+    batch: Batch
+
+    def read(self, sources: Column, run: Run) -> Any:
+        info, arguments = self.converted.read(run)
+        return self.batch(sources, info, **arguments)
+
+
+def _call_each(function: Callable[..., Any], sources: Column, *more: Any, **arguments: Any) -> Column:
+    """What the function says of each source. An exception is kept in its place: what others began is to be awaited."""
+    column: Column = []
+    for source in sources:
+        try:
+            column.append(function(source, *more, **arguments))
+        except Exception as error:  # noqa: BLE001 - as if the resolver had returned it
+            column.append(error)
+    return column
+
+
+def reading_of(schema: Schema, place: Place, definition: GraphQLField) -> Reading:
+    """How to read a field. Raises UncoveredError for what is not one of Strawberry's."""
+    field = definition.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if not isinstance(field, StrawberryField) or definition.resolve is None:
+        raise UncoveredError
+    if field.is_basic_field and schema.config.default_resolver is getattr and not schema.exception_handlers:
+        return Attribute(get=attrgetter(field.python_name))
+    arguments = Arguments.of(definition, place.field_nodes[0])
+    resolver = field.base_resolver
+    is_plain = resolver is not None and resolver.parent_parameter is None and resolver.root_parameter is None
+    if resolver is None or not is_plain or field.extensions or schema.exception_handlers:
+        return WithExtensions(place=place, arguments=arguments, resolve=definition.resolve)
+    converted = Converted(schema=schema, field=field, place=place, arguments=arguments)
+    function: Callable[..., Any] = resolver.wrapped_func  # type: ignore[assignment]  # bound by now
+    batch = batch_of(function)
+    if batch is not None:
+        return InBatch(converted=converted, batch=batch)
+    info = resolver.info_parameter
+    return Resolver(
+        converted=converted,
+        function=function if resolver.self_parameter else partial(_without_source, function),
+        info_name=None if info is None else info.name,
+    )
+
+
+def _without_source(function: Callable[..., Any], _source: object, **arguments: Any) -> Any:
+    return function(**arguments)

@@ -1,0 +1,58 @@
+"""Running a plan: level by level, all resolvers of a level before any of the next."""
+
+from typing import Any
+
+from graph.plan.plan import AbnormalError, Column, Job, PlannedField, Run
+from graph.plan.shape import ListOf, complete, settle
+
+
+async def run_plan(run: Run) -> dict[str, Any]:
+    """The answer's data. Raises AbnormalError, or what a resolver or a scalar raised; nothing is left running."""
+    (data,) = run.answer(run.plan.root, [run.root_value])
+    while run.jobs:
+        level, run.jobs = run.jobs, []
+        await _run_level(level, run)
+    return data
+
+
+async def _run_level(level: list[Job], run: Run) -> None:
+    # for each job a column, or what will be one, for each of its fields
+    read = [[_read(field, job.sources, run) for field in job.selection.fields] for job in level]
+    resolved = [
+        (columns, place, field)
+        for job, columns in zip(level, read, strict=True)
+        for place, field in enumerate(job.selection.fields)
+        if field.reading.may_wait
+    ]
+    # a batch is awaited whole, other resolvers value by value
+    await settle([*read, *(columns[place] for columns, place, _ in resolved if type(columns[place]) is list)])
+    # what answers with a list may have left its items to be awaited: entities do
+    await settle(
+        each
+        for columns, place, field in resolved
+        if isinstance(field.shape, ListOf) and type(columns[place]) is list
+        for each in columns[place]
+        if type(each) is list
+    )
+    for job, columns in zip(level, read, strict=True):
+        _write(job, columns, run)
+
+
+def _read(field: PlannedField, sources: Column, run: Run) -> Any:
+    """Never raises, so that all that was begun on this level is awaited; the exception is the value instead."""
+    try:
+        return field.reading.read(sources, run)
+    except Exception as error:  # noqa: BLE001 - whatever it is, it makes the run abnormal
+        return [error] * len(sources)
+
+
+def _write(job: Job, columns: list[Any], run: Run) -> None:
+    """Fill the rows. Only now that nothing is under way may anything raise."""
+    written: list[Column] = []
+    for field, column in zip(job.selection.fields, columns, strict=True):
+        if type(column) is not list or len(column) != len(job.sources):
+            raise AbnormalError
+        written.append(complete(field.shape, column, run))
+    keys = job.selection.keys
+    for row, values in zip(job.rows, zip(*written, strict=True), strict=True):
+        row.update(zip(keys, values, strict=True))
