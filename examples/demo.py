@@ -72,7 +72,8 @@ async def arrivals(socket: ClientConnection, revision: int, *, since: float | No
     """The events up to a revision, shown as they arrive."""
     events: list[dict[str, Any]] = []
     while not events or events[-1]["revision"] < revision:
-        message = json.loads(await asyncio.wait_for(socket.recv(), PATIENCE_SECONDS))
+        async with asyncio.timeout(PATIENCE_SECONDS):
+            message = json.loads(await socket.recv())
         if message["type"] != "next" or message["payload"].get("errors"):
             raise Untrue(f"the subscription says {json.dumps(message)[:400]}")
         event = message["payload"]["data"]["moduleEvents"]
@@ -88,7 +89,8 @@ async def read_kafka(bootstrap: str, organization: str, revisions: set[int]) -> 
     async with AIOKafkaConsumer(bootstrap_servers=bootstrap, auto_offset_reset="earliest") as consumer:
         consumer.subscribe(sorted(name for name in await consumer.topics() if name.startswith("tenant.module.")))
         while not revisions <= {rev for rev, _, _ in found}:
-            record = await asyncio.wait_for(consumer.getone(), PATIENCE_SECONDS)
+            async with asyncio.timeout(PATIENCE_SECONDS):
+                record = await consumer.getone()
             if record.key == organization.encode():
                 headers = dict(record.headers)
                 found.add((int(headers["ce_rev"]), record.topic, headers["ce_id"].decode()))

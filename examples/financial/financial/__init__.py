@@ -1,0 +1,1 @@
+"""Invoices for organizations and their companies: a module of Modplane, written with its SDK."""
