@@ -66,16 +66,28 @@ class World:
 
     async def hang(self, count: int, flood: "Flood") -> list[Reader]:
         """Clients that subscribe to the same, and to a flood besides, and then take nothing in any more."""
-        variables = {"o": self.organization, "a": f"v1:{self.revision}"}
+        heard = 0
+
+        def hear(rev: int, moment: float) -> None:
+            nonlocal heard
+            heard += 1
+
         readers = await connect(
             self.target.port,
             count,
             token=self.target.token,
-            variables=variables,
-            also={"o": flood.organization, "a": f"v1:{flood.revision}"},
-            on_event=_ignore,
+            variables={"o": flood.organization, "a": f"v1:{flood.revision}"},
+            also={"o": self.organization, "a": f"v1:{self.revision}"},
+            on_event=hear,
             small=True,
         )
+        # All are in the stream before it rises: one that still reads the log would be measured, and not a slow reader.
+        await flood.tell(self.client, text="")
+        deadline = time.monotonic() + HEARD_SECONDS
+        while heard < count:
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{heard} of {count} heard an event before they stopped reading")
+            await asyncio.sleep(0.01)
         for reader in readers:
             reader.stop_reading()
         await flood.rise(self.client)
@@ -126,9 +138,13 @@ class Flood:
 
     async def rise(self, client: Client) -> None:
         for _ in range(FLOOD_EVENTS):
-            value = {"text": FLOOD_TEXT, "number": self.revision}
-            answer = await client.ask(CONFIGURE, {"o": self.organization, "v": value})
-            self.revision = answer["data"]["setOrganizationConfig"]["revision"]
+            await self.tell(client, text=FLOOD_TEXT)
+
+    async def tell(self, client: Client, *, text: str) -> None:
+        """One event, as large as the text."""
+        value = {"text": text, "number": self.revision}
+        answer = await client.ask(CONFIGURE, {"o": self.organization, "v": value})
+        self.revision = answer["data"]["setOrganizationConfig"]["revision"]
 
 
 @asynccontextmanager
@@ -181,7 +197,3 @@ async def _until_answers(target: Target) -> None:
             except Lost:
                 await asyncio.sleep(0.1)
     raise RuntimeError("the API does not answer; its log is in the directory")
-
-
-def _ignore(rev: int, moment: float) -> None:
-    """What a client reads that is not counted."""

@@ -78,7 +78,6 @@ def main() -> int:
     directory = Path(mkdtemp(prefix="modplane-chaos-"))
     print(f"seed {seed}, logs and histories in {directory}", flush=True)
     results = asyncio.run(_run(rows, directory, seed=seed, is_short=given.short))
-    keep(results)
     if not given.short:
         write_page()
     return 0 if all(result.holds for result in results) else 1
@@ -89,6 +88,7 @@ async def _run(rows: list[Row], directory: Path, *, seed: int, is_short: bool) -
     async with open_world(directory) as world:
         for row in rows:
             results.append(await _measured(row, world, seed=seed, is_short=is_short))
+            keep(results)  # after each: a run of hours may be ended in the middle
             print(line_of(results[-1]) + checker.shown(results[-1].wrong), flush=True)
     return results
 

@@ -23,6 +23,7 @@ class Client:
         self.port = port
         self._token = token
         self._seconds = seconds
+        self.retry_after = 0.0  # what the last answer asked for, in seconds
         self._streams: tuple[asyncio.StreamReader, asyncio.StreamWriter] | None = None
 
     async def __aenter__(self) -> Self:
@@ -44,18 +45,19 @@ class Client:
             self.drop()
             self.port = port
 
-    async def ask(self, query: str, variables: dict[str, Any] | None = None) -> Any:
-        """The whole answer, errors and all. Raises Lost."""
+    async def ask(self, query: str, variables: dict[str, Any] | None = None, *, headers: str = "") -> Any:
+        """The whole answer, errors and all. `headers`: more of them, each with its line end. Raises Lost."""
         body = orjson.dumps({"query": query, "variables": variables or {}})
         head = (
             f"POST /graphql HTTP/1.1\r\nhost: 127.0.0.1:{self.port}\r\nauthorization: Bearer {self._token}\r\n"
-            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n\r\n"
+            f"content-type: application/json\r\ncontent-length: {len(body)}\r\n{headers}\r\n"
         )
+        self.retry_after = 0.0
         try:
             async with asyncio.timeout(self._seconds):
                 reader, writer = await self._connected()
                 writer.write(head.encode() + body)
-                status, answer = await _response(reader)
+                status, answer, self.retry_after = await _response(reader)
         except (OSError, EOFError, TimeoutError, ValueError) as error:
             self.drop()
             raise Lost(repr(error)) from error
@@ -73,7 +75,9 @@ class Client:
         return self._streams
 
 
-async def _response(reader: asyncio.StreamReader) -> tuple[int, bytes]:
+async def _response(reader: asyncio.StreamReader) -> tuple[int, bytes, float]:
+    """Status, body, and the seconds that the header Retry-After names."""
     head = (await reader.readuntil(b"\r\n\r\n")).decode().split("\r\n")
     headers = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in head[1:])}
-    return int(head[0].split()[1]), await reader.readexactly(int(headers["content-length"]))
+    body = await reader.readexactly(int(headers["content-length"]))
+    return int(head[0].split()[1]), body, float(headers.get("retry-after", 0))

@@ -1,7 +1,7 @@
 """What the stores hold after a run, as the checker wants it. Never holds a judgement."""
 
 import asyncio
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import AsyncIterator, Collection, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 from uuid import UUID
@@ -129,7 +129,15 @@ def _versions(rows: Iterable[Any]) -> dict[tuple[str, str], str]:
 
 async def _delivered(world: World, organizations: set[str], since: Position) -> list[Delivered]:
     """Every record of these organizations between a position and now."""
-    found: list[Delivered] = []
+    return [
+        _record(record.headers, record.key.decode(), (part.topic, part.partition))
+        async for part, record in records_between(world, since)
+        if record.key.decode() in organizations
+    ]
+
+
+async def records_between(world: World, since: Position) -> AsyncIterator[tuple[TopicPartition, Any]]:
+    """Every record that was there between a position and now, with its partition; as any consumer reads them."""
     async with AIOKafkaConsumer(
         bootstrap_servers=world.kafka, enable_auto_commit=False, max_partition_fetch_bytes=1 << 23
     ) as consumer:
@@ -141,11 +149,9 @@ async def _delivered(world: World, organizations: set[str], since: Position) -> 
         while left:
             for part, records in (await consumer.getmany(timeout_ms=500, max_records=5_000)).items():
                 for record in records:
-                    if record.key.decode() in organizations:
-                        found.append(_record(record.headers, record.key.decode(), (part.topic, part.partition)))
+                    yield part, record
                 if records[-1].offset + 1 >= ends[part]:
                     left.discard(part)
-    return found
 
 
 def _record(headers: list[tuple[str, bytes]], organization: str, partition: tuple[str, int]) -> Delivered:

@@ -22,6 +22,10 @@ TRY_AGAIN_SECONDS = 0.05
 TRANSIENT = {"UNAVAILABLE", "TIMEOUT", "LOCKED", "HTTP_503"}
 ERRORS = "revision errors { code message }"
 REGISTER = f"mutation($input: RegisterModuleInput!) {{ done: registerModule(input: $input) {{ {ERRORS} }} }}"
+BULK = (
+    "mutation($input: BulkAssignModulesInput!)"
+    f" {{ done: bulkAssignModules(input: $input) {{ operation {{ id total }} {ERRORS} }} }}"
+)
 SIGN_UP = (
     "mutation($input: SignUpOrganizationInput!)"
     f" {{ done: signUpOrganization(input: $input) {{ organization {{ id }} {ERRORS} }} }}"
@@ -143,7 +147,8 @@ async def carry_out(load: Load, client: Client, operation: Operation) -> None:
         except (Lost, Transient) as error:
             operation.message = str(error)
             operation.was_hung = operation.was_hung or "TimeoutError" in operation.message
-            await asyncio.sleep(TRY_AGAIN_SECONDS * load.random.uniform(0.5, 1.5))
+            pause = max(TRY_AGAIN_SECONDS, client.retry_after) * load.random.uniform(0.5, 1.5)
+            await asyncio.sleep(pause)
             continue
         except Refused as error:
             operation.outcome, operation.message = "refused", str(error)

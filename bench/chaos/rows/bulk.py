@@ -10,7 +10,7 @@ from typing import Any
 from uuid import UUID
 
 from bench.chaos.client import Client, Lost
-from bench.chaos.load import ERRORS, until_done
+from bench.chaos.load import BULK, REGISTER, until_done
 from bench.chaos.report import Result
 from bench.chaos.session import Session, session
 from bench.chaos.world import World
@@ -18,11 +18,6 @@ from bench.chaos.world import World
 MODULES = ("chaos-mass-a", "chaos-mass-b", "chaos-mass-c")
 RESUME_SECONDS_MAX, WAIT_SECONDS = 30.0, 900.0
 PLACES = ("worker.in_chunk", "worker.between_chunks", None)
-REGISTER = f"mutation($input: RegisterModuleInput!) {{ done: registerModule(input: $input) {{ {ERRORS} }} }}"
-BULK = (
-    "mutation($input: BulkAssignModulesInput!)"
-    f" {{ done: bulkAssignModules(input: $input) {{ operation {{ id total }} {ERRORS} }} }}"
-)
 PROGRESS = "query($id: ID!) { operation(id: $id) { status done failed total } }"
 # as signing up leaves them, at once; the search for their name is what the operation's filter goes by
 MADE = """

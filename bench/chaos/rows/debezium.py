@@ -3,8 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
-from aiokafka import AIOKafkaConsumer
-
+from bench.chaos.ledger import records_between
 from bench.chaos.report import Result
 from bench.chaos.session import Session, session
 from bench.chaos.world import World
@@ -54,21 +53,9 @@ async def _published(made: Session) -> dict[str, list[Message]]:
     """By event id, as any consumer reads them."""
     mine = {organization.encode() for organization in made.organizations}
     found: dict[str, list[Message]] = {}
-    async with AIOKafkaConsumer(
-        bootstrap_servers=made.world.kafka, enable_auto_commit=False, max_partition_fetch_bytes=1 << 23
-    ) as consumer:
-        ends = await consumer.end_offsets(list(made.since))
-        left = {part for part, end in ends.items() if end > made.since[part]}
-        consumer.assign(list(left))
-        for part in left:
-            consumer.seek(part, made.since[part])
-        while left:
-            for part, records in (await consumer.getmany(timeout_ms=500, max_records=5_000)).items():
-                for record in records:
-                    if record.key in mine:
-                        event_id = dict(record.headers)["id"].decode()
-                        message = Message(part.topic, record.key, record.value, tuple(record.headers))
-                        found.setdefault(event_id, []).append(message)
-                if records[-1].offset + 1 >= ends[part]:
-                    left.discard(part)
+    async for part, record in records_between(made.world, made.since):
+        if record.key in mine:
+            event_id = dict(record.headers)["id"].decode()
+            message = Message(part.topic, record.key, record.value, tuple(record.headers))
+            found.setdefault(event_id, []).append(message)
     return found

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from bench.chaos.client import Client
 from bench.chaos.history import Heard, write_history
 from bench.chaos.ledger import Ledger, positions, quiet, read_ledger
-from bench.chaos.load import ERRORS, Load, register_modules, sign_up, until_done, write
+from bench.chaos.load import BULK, REGISTER, Load, register_modules, sign_up, until_done, write
 from bench.chaos.report import Result
 from bench.chaos.subscriber import Subscriber
 from bench.chaos.world import Child, World
@@ -23,8 +23,6 @@ PASSES_MAX = {"api": 60, "relay": 12, "reactions": 6, "worker": 2}
 LIFE_SECONDS = {"api": 5.0, "relay": 5.0, "reactions": 25.0, "worker": 5.0}
 SLOTS = ("api", "api", "relay", "relay", "reactions", "reactions", "worker", "worker")
 WRITERS, SUBSCRIBERS, BULK_ORGANIZATIONS = 24, 6, 40
-REGISTER = f"mutation($input: RegisterModuleInput!) {{ done: registerModule(input: $input) {{ {ERRORS} }} }}"
-BULK = f"mutation($input: BulkAssignModulesInput!) {{ done: bulkAssignModules(input: $input) {{ {ERRORS} }} }}"
 
 
 @dataclass(frozen=True)

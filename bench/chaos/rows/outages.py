@@ -31,9 +31,9 @@ class Scale:
     rounds: int = 1
 
 
-BROKER_FULL, BROKER_SHORT = Scale(60, per_second=60), Scale(8, per_second=30)
-VALKEY_FULL, VALKEY_SHORT = Scale(60, per_second=60), Scale(3, per_second=30)
-POSTGRES_FULL, POSTGRES_SHORT = Scale(4, per_second=60, rounds=20), Scale(4, per_second=30, rounds=2)
+BROKER_FULL, BROKER_SHORT = Scale(60, per_second=30), Scale(8, per_second=30)
+VALKEY_FULL, VALKEY_SHORT = Scale(60, per_second=30), Scale(3, per_second=30)
+POSTGRES_FULL, POSTGRES_SHORT = Scale(4, per_second=30, rounds=20), Scale(4, per_second=30, rounds=2)
 
 
 @dataclass
