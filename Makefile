@@ -14,16 +14,16 @@ INSTALL_PROJECT := .venv/bin/uv pip install --quiet --no-deps --no-build-isolati
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 .NOTPARALLEL:
-.PHONY: help run test check fmt schema lock demo chaos chaos-short clean
+.PHONY: help run test check fmt schema lock demo demo-federation composer gateway bench chaos chaos-short clean
 
 help: ## list the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-11s %s\n", $$1, $$2 }' Makefile
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "make %-15s %s\n", $$1, $$2 }' Makefile
 
 run: .venv/run.stamp ## start Modplane and all it needs on 127.0.0.1:8000 (MODPLANE_PORT, MODPLANE_DATA_DIR)
 	@exec .venv/bin/modplane dev
 
 test: .venv/dev.stamp ## run the whole suite on real servers (REQUIRE_APACHE_KAFKA=1: on Apache Kafka or not at all)
-	@.venv/bin/pytest -rs
+	@.venv/bin/python -m tests.side_by_side
 
 check: .venv/dev.stamp ## format, lint, types, import contracts, schema drift
 	.venv/bin/ruff format --check .
@@ -49,6 +49,22 @@ lock: .venv/uv.stamp ## resolve the dependencies again and write the locks
 
 demo: .venv/run.stamp ## walk through what Modplane does, against `make run` in another terminal
 	@.venv/bin/python examples/demo.py
+
+NPM_CI := npm ci --silent --no-audit --no-fund --ignore-scripts
+
+composer: federation/composer/node_modules/.package-lock.json ## install what composes partners' subgraphs (needs Node >= 20)
+
+gateway: gateway/node_modules/.package-lock.json ## start the gateway on 127.0.0.1:4000 before a running Modplane (MODPLANE_URL, MODPLANE_GATEWAY_PORT)
+	@cd gateway && MODPLANE_DATA_DIR=$(abspath $(or $(MODPLANE_DATA_DIR),.modplane)) exec node main.js
+
+demo-federation: .venv/run.stamp composer gateway/node_modules/.package-lock.json examples/warehouse/node_modules/.package-lock.json ## start all, with the gateway and two partners' modules, and tell the story
+	@.venv/bin/python -m examples.demo_federation
+
+%/node_modules/.package-lock.json: %/package-lock.json
+	@cd $* && $(NPM_CI) && touch node_modules/.package-lock.json
+
+bench: .venv/dev.stamp ## compare with other servers and with the limits (needs Node; a quarter of an hour)
+	@.venv/bin/python -m bench.compare
 
 chaos: .venv/dev.stamp ## break things on purpose and count what is lost (ROWS=1,9 only these, SEED=42 again)
 	@.venv/bin/python -m bench.chaos $(if $(ROWS),--rows $(ROWS)) $(if $(SEED),--seed $(SEED))

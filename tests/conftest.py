@@ -72,7 +72,7 @@ def backends_on(database: URL, servers: Endpoints, *, kafka: str | None = None) 
 async def platform(databases: Databases, servers: Endpoints) -> AsyncIterator[Platform]:
     """An API with the erp pack on a database of this module's own; the worker runs, Kafka is not needed."""
     backends = backends_on(await databases.create(), servers)
-    async with running_platform(backends, roles=frozenset({"api", "worker"})) as running:
+    async with running_platform(backends, roles=frozenset({"api", "worker"}), is_patient=True) as running:
         yield running
 
 

@@ -15,6 +15,10 @@ OPERATION = "id kind status done failed total startedAt finishedAt errors { __ty
 BULK = f"""mutation($input: BulkAssignModulesInput!) {{ bulkAssignModules(input: $input) {{
   operation {{ {OPERATION} }} revision errors {{ __typename message code path }} }} }}"""
 FINAL = {"SUCCEEDED", "PARTIALLY_SUCCEEDED", "FAILED", "CANCELLED"}
+WAITS = (
+    "EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    " AND query LIKE '%' || $1 || '%')"
+)
 
 
 async def bulk(platform: Platform, modules: list[str], **more: Any) -> Any:
@@ -29,7 +33,7 @@ async def read(platform: Platform, operation: str) -> Any:
 async def finished(platform: Platform, payload: Any) -> Any:
     """The operation of a payload, once it has ended."""
     assert payload["errors"] == []
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while (found := await read(platform, payload["operation"]["id"]))["status"] not in FINAL:
             await asyncio.sleep(0.05)
     return found
@@ -88,13 +92,13 @@ async def working(platform: Platform) -> AsyncIterator[asyncio.Task[None]]:
         yield task
     finally:
         task.cancel()
-        await asyncio.wait([task], timeout=5)
+        await asyncio.wait([task], timeout=20)
         assert task.done()
 
 
 @asynccontextmanager
 async def holding(platform: Platform, table: str, organization: str) -> AsyncIterator[asyncpg.Connection]:
-    """A transaction that has locked an organization's row of a table."""
+    """A transaction that has locked an organization's row of a table. What shall wait for it is asked for within."""
     async with connected(platform) as connection, connection.transaction():
         await connection.fetch(f"SELECT FROM {table} WHERE organization_id = $1 FOR UPDATE", organization)
         yield connection
@@ -102,6 +106,6 @@ async def holding(platform: Platform, table: str, organization: str) -> AsyncIte
 
 async def until(connection: asyncpg.Connection, condition: str, *arguments: Any) -> None:
     """Wait until a query's answer is true."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while not await connection.fetchval(f"SELECT {condition}", *arguments):
             await asyncio.sleep(0.02)

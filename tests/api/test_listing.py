@@ -208,3 +208,15 @@ async def test_a_cursor_of_another_list_is_refused(platform: Platform, connectio
     found = await platform.data("{ modules(first: 1) { pageInfo { endCursor } } }")
     cursor = found["modules"]["pageInfo"]["endCursor"]
     assert await platform.code(connection % f'after: "{cursor}"') == "BAD_USER_INPUT"
+
+
+async def test_a_bad_cursor_spoils_its_own_page_only(platform: Platform) -> None:
+    code = await register(platform, unique("paged"))
+    query = (
+        f'{{ bad: module(code: "{code}") {{ assignments(after: "nonsense") {{ nodes {{ version }} }} }}'
+        f' good: module(code: "{code}") {{ assignments(first: 1) {{ nodes {{ version }} }} }} }}'
+    )
+    for _ in range(5):
+        answer = (await platform.post(query)).json()
+        assert answer["data"] == {"bad": None, "good": {"assignments": {"nodes": []}}}
+        assert [error["path"] for error in answer["errors"]] == [["bad", "assignments"]]

@@ -1,6 +1,5 @@
 """GET /metrics: the backlog as Prometheus reads it, without a word about any tenant."""
 
-import asyncio
 import re
 from collections.abc import AsyncIterator
 from dataclasses import replace
@@ -10,15 +9,17 @@ import asyncpg
 import pytest_asyncio
 from sqlalchemy import URL
 
-from app.dev import listen
+from app.embedded.ports import choose_port
 from app.embedded.supervisor import Endpoints
-from app.metrics import exposition
+from app.metrics import Busyness, exposition
 from app.serve import open_services
+from auth.actor import Role
 from models.database import DatabaseUrls
 from tests.conftest import Databases, backends_on
 from tests.database.catalogue import connected
 from tests.live.clients import opened_socket
-from tests.support.platform import Platform, running_platform
+from tests.support.platform import Platform, running_platform, token
+from tests.support.stopwatch import stopwatch
 from tests.support.stories import sign_up
 
 DEAD = (
@@ -57,11 +58,35 @@ async def test_the_backlog_is_told_as_gauges(measured: tuple[Platform, asyncpg.C
         "modplane_outbox_pending": 1,
         "modplane_operations_open": 0,
         "modplane_streams_open": 1,
+        "modplane_requests_running": 0,
+        "modplane_requests_waiting": 0,
+        "modplane_requests_refused_total": 0,
+        "modplane_answers_kept": 0,
+        "modplane_answers_hits_total": 0,
+        "modplane_answers_misses_total": 0,
         'modplane_dead_events{consumer="relay",status="parked"}': 2,
         'modplane_dead_events{consumer="with \\"quotes\\"",status="parked"}': 1,
     }
     assert organization not in response.text
     assert "Told Nobody" not in response.text
+
+
+async def test_what_became_of_values_is_counted(measured: tuple[Platform, asyncpg.Connection]) -> None:
+    platform, _ = measured
+    organization = await sign_up(platform)
+    bearer = token(Role.MEMBER, organization=organization)
+    for number in range(3):
+        query = f"query($id: ID!) {{ organization(id: $id) {{ name }} }} # {number}"
+        for _ in range(2):
+            await platform.data(query, {"id": organization}, token=bearer)
+    response = await platform.client.get(metrics_of(platform))
+    name = 'modplane_cache_values_total{family="org:{org_id}:info",outcome="%s"}'
+    counted = {
+        each: samples_in(response.text)[name % each] for each in ("miss", "loaded", "stored", "refused", "poisoned")
+    }
+    assert counted == {"miss": 1, "loaded": 1, "stored": 1, "refused": 0, "poisoned": 0}
+    assert sum(samples_in(response.text)[name % each] for each in ("hit", "local")) >= 1
+    assert organization not in response.text
 
 
 async def test_an_empty_outbox_has_no_age(measured: tuple[Platform, asyncpg.Connection]) -> None:
@@ -71,11 +96,12 @@ async def test_an_empty_outbox_has_no_age(measured: tuple[Platform, asyncpg.Conn
     assert (samples["modplane_outbox_pending"], samples["modplane_outbox_oldest_seconds"]) == (0, 0)
 
 
-async def test_every_gauge_has_its_help_and_type_once(measured: tuple[Platform, asyncpg.Connection]) -> None:
+async def test_every_metric_has_its_help_and_type_once(measured: tuple[Platform, asyncpg.Connection]) -> None:
     platform, _ = measured
     lines = (await platform.client.get(metrics_of(platform))).text.splitlines()
     names = [line.split()[2] for line in lines if line.startswith("# TYPE")]
-    assert [line.split()[3] for line in lines if line.startswith("# TYPE")] == ["gauge"] * len(names)
+    kinds = [line.split()[3] for line in lines if line.startswith("# TYPE")]
+    assert kinds == ["counter" if name.endswith("_total") else "gauge" for name in names]
     assert [line.split()[2] for line in lines if line.startswith("# HELP")] == names
     assert len(set(names)) == len(names)
 
@@ -86,23 +112,24 @@ async def test_a_database_that_does_not_answer_is_a_503_within_its_time(
     platform, owner = measured
     async with owner.transaction():
         await owner.execute("LOCK TABLE outbox")
-        asked_at = asyncio.get_running_loop().time()
-        response = await platform.client.get(metrics_of(platform))
-        took = asyncio.get_running_loop().time() - asked_at
+        with stopwatch() as watch:
+            response = await platform.client.get(metrics_of(platform))
     assert (response.status_code, response.text) == (503, "# the database does not answer\n")
-    assert took < 3
+    assert watch.seconds < 3
     assert (await platform.client.get(metrics_of(platform))).status_code == 200
 
 
 async def test_a_database_that_is_away_is_a_503(measured: tuple[Platform, asyncpg.Connection]) -> None:
-    with listen("127.0.0.1", 0) as taken:
-        nowhere = taken.getsockname()[1]
+    nowhere = choose_port(None, taken=())
     here = measured[0].backends
     urls = DatabaseUrls(
         *(url.set(port=nowhere) for url in (here.database.app, here.database.admin, here.database.relay))
     )
     async with open_services(replace(here, database=urls)) as services:
-        assert await exposition(services, streams=0) == (503, "# the database does not answer\n")
+        assert await exposition(services, Busyness(streams=0, running=0, waiting=0, refused=0)) == (
+            503,
+            "# the database does not answer\n",
+        )
 
 
 def metrics_of(platform: Platform) -> str:

@@ -11,7 +11,7 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from auth.actor import PLATFORM
-from commands.assigning import Wanted, list_assigned, prepare
+from commands.assigning import Tenant, Wanted, prepare
 from commands.bulk.chunk import AT, assign_chunk
 from commands.transaction import Scope, Transaction, Writer
 from events.facts import Fact, assignment_state
@@ -113,16 +113,17 @@ async def assign_one(tx: Transaction, organization_id: UUID, modules: Sequence[s
     """The same for one organization, by the steps that assignModule takes."""
     try:
         organization = await tx.lock_organization(organization_id)
-        assigned = await list_assigned(tx, organization)
+        assigned = await tx.load_all_rows(organization_id)
+        tenant = Tenant(organization_id, organization.plan)
         wanted = [Wanted(code) for code in modules if code not in assigned]
         if not wanted:
             return ()
-        assigning = await prepare(tx, organization, wanted, assigned=assigned, activate=True, at=AT)
+        assigning = await prepare(tx, tenant, wanted, assigned=assigned, activate=True, at=AT)
     except Refusal as refusal:
         return refusal.problems
     (revision,) = await tx.advance(organization_id)
     assigning.number([revision] * len(assigning.written))
-    tx.session.add_all(assigning.rows)
+    tx.save(*assigning.written)
     written = assigning.written
     codes = [row.module_id for row in written]
     states = [assignment_state(row, assigning.catalog[row.module_id].tier) for row in written]

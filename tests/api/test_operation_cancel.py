@@ -8,7 +8,19 @@ import pytest_asyncio
 
 from app.embedded.supervisor import Endpoints
 from commands.operation.lease import lease_chunk, new_lease
-from tests.api.operations import bulk, cancel, connected, finished, holding, in_chunks_of, made, read, until, working
+from tests.api.operations import (
+    WAITS,
+    bulk,
+    cancel,
+    connected,
+    finished,
+    holding,
+    in_chunks_of,
+    made,
+    read,
+    until,
+    working,
+)
 from tests.conftest import Databases, backends_on
 from tests.support.platform import Platform, running_platform
 from tests.support.stories import (
@@ -22,7 +34,6 @@ from tests.support.stories import (
 )
 from tests.support.stream import messages_of
 
-WAITS = "EXISTS (SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%' || $1 || '%')"
 AT_REST = (
     "NOT EXISTS (SELECT FROM pg_stat_activity WHERE datname = current_database() AND state <> 'idle'"
     " AND pid <> pg_backend_pid() AND usename = 'modplane_admin')"
@@ -72,11 +83,11 @@ async def test_what_is_done_stays_and_nothing_further_is_begun(platform: Platfor
 
 async def test_a_chunk_under_way_is_dropped_whole(platform: Platform) -> None:
     users = await made(platform, 3, unique("Dropped"))
-    payload = await bulk(platform, ["crm"], organizationIds=users)
-    operation = payload["operation"]["id"]
     async with connected(platform) as watching, working(platform):
         # the counters are what a chunk locks last: its organizations are locked and planned by then
         async with holding(platform, "org_revision", users[2]):
+            payload = await bulk(platform, ["crm"], organizationIds=users)
+            operation = payload["operation"]["id"]
             await until(watching, WAITS, "UPDATE org_revision")
             cancelled = (await cancel(platform, operation))["operation"]
         await until(watching, AT_REST)

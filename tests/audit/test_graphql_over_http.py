@@ -18,7 +18,8 @@ async def _run(*command: str | Path, cwd: Path) -> bytes:
     process = await asyncio.create_subprocess_exec(
         *command, cwd=cwd, stdout=asyncio.subprocess.PIPE, stderr=asyncio.subprocess.PIPE
     )
-    out, err = await asyncio.wait_for(process.communicate(), 100)
+    async with asyncio.timeout(100):
+        out, err = await process.communicate()
     assert process.returncode == 0, err.decode()
     return out
 

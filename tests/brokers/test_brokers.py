@@ -53,12 +53,14 @@ async def produce(bootstrap: str, *, enable_idempotence: bool) -> None:
         bootstrap_servers=bootstrap, acks="all", enable_idempotence=enable_idempotence
     ) as producer:
         sent = [await producer.send(TOPIC, value=value, key=key) for key, value in MESSAGES]
-        await asyncio.wait_for(asyncio.gather(*sent), 30)
+        async with asyncio.timeout(30):
+            await asyncio.gather(*sent)
 
 
 async def consume(bootstrap: str) -> list[tuple[bytes | None, bytes | None]]:
     async with AIOKafkaConsumer(
         TOPIC, bootstrap_servers=bootstrap, group_id="readers", auto_offset_reset="earliest", enable_auto_commit=False
     ) as consumer:
-        records = [await asyncio.wait_for(anext(consumer), 30) for _ in MESSAGES]
+        async with asyncio.timeout(60):
+            records = [await anext(consumer) for _ in MESSAGES]
         return [(record.key, record.value) for record in records]

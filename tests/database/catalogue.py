@@ -9,7 +9,16 @@ from sqlalchemy import URL
 from app.migrate import connect_owner
 
 # Tables that belong to no tenant. The application may read them, never write; a name that is not here needs the wall.
-GLOBAL = ["module_registry", "module_versions", "industry_templates", "industry_module_templates"]
+GLOBAL = [
+    "module_registry",
+    "module_versions",
+    "industry_templates",
+    "industry_module_templates",
+    "registry_revision",
+    "subgraph_versions",
+    "supergraph_artifacts",
+    "supergraph_head",
+]
 OWN_ROWS = (
     "(organization_id = ( SELECT (NULLIF(current_setting('app.organization_id'::text, true), ''::text))::uuid"
     ' AS "nullif"))'

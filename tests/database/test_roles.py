@@ -16,7 +16,7 @@ import pytest_asyncio
 from sqlalchemy import URL
 from sqlalchemy.ext.asyncio import create_async_engine
 
-from app.dev import listen
+from app.embedded.ports import choose_port
 from app.embedded.supervisor import Endpoints
 from app.migrate import ROLES, UnsafeRole, refuse_unsafe_role, role_urls
 from tests.conftest import Databases
@@ -210,8 +210,7 @@ def serving(
     database: URL, servers: Endpoints, folder: Path, **more: str
 ) -> Iterator[tuple[subprocess.Popen[bytes], str]]:
     """A process of `modplane serve` with an API on a free port; ended when the context ends."""
-    with listen("127.0.0.1", 0) as probe:
-        port = probe.getsockname()[1]
+    port = choose_port(None, taken=())
     environment = {
         **os.environ,
         "DATABASE_URL": database.set(drivername="postgresql").render_as_string(hide_password=False),

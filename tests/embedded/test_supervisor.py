@@ -24,8 +24,10 @@ from redis.backoff import NoBackoff
 from redis.retry import Retry
 
 from app.embedded.binaries import find_valkey_server
+from app.embedded.data_dir import LEFTOVERS_SECONDS_MAX
 from app.embedded.errors import EmbeddedServerError
 from app.embedded.supervisor import Endpoints, Supervisor
+from tests.support.stopwatch import Stopwatch
 
 HOST = Path(__file__).with_name("host.py")
 ROOT = HOST.parents[2]
@@ -208,9 +210,10 @@ def test_killing_the_parent_ends_the_servers_and_loses_nothing(tmp_path: Path) -
         orphans = descendants(host.pid)
         assert len(orphans) >= 3
         host.kill()
-        killed_at = time.monotonic()
+        watch = Stopwatch()
         with started(tmp_path) as again:
-            assert time.monotonic() - killed_at < 5
+            watch.stop()
+            assert watch.seconds < LEFTOVERS_SECONDS_MAX
             assert fetch(again, "SELECT n FROM kept") == 7
             assert not orphans & living()
 
@@ -228,15 +231,21 @@ def test_a_first_start_may_be_killed_at_any_moment(tmp_path: Path, seconds: floa
 
 
 def test_a_cluster_half_made_is_made_again(tmp_path: Path) -> None:
-    draft = tmp_path / "data" / "postgres.new"
-    with running([sys.executable, HOST, tmp_path / "data"]) as host:
-        wait_until((draft / "PG_VERSION").exists)
-        host.kill()
-    assert draft.exists()
-    assert not (tmp_path / "data" / "postgres").exists()
-    with started(tmp_path / "data", redis=False, kafka=False) as endpoints:
+    data = next(each for each in (tmp_path / str(number) for number in range(5)) if half_made(each))
+    draft = data / "postgres.new"
+    assert not (data / "postgres").exists()
+    with started(data, redis=False, kafka=False) as endpoints:
         assert fetch(endpoints, "SELECT current_database()") == "modplane"
     assert not draft.exists()
+
+
+def half_made(data: Path) -> bool:
+    """Whether a first start was killed while it made its cluster; else it was quicker than this process saw."""
+    draft = data / "postgres.new"
+    with running([sys.executable, HOST, data]) as host:
+        wait_until(lambda: (draft / "PG_VERSION").exists() or (data / "postgres").exists())
+        host.kill()
+    return draft.exists()
 
 
 @pytest.mark.skipif(os.geteuid() != 0, reason="the other tests here run as a normal user already")
@@ -273,7 +282,7 @@ def test_without_parent_death_signals_a_watcher_does_it(tmp_path: Path) -> None:
             time.sleep(0.2)
             assert server.poll() is None
             parent.kill()
-            assert server.wait(5) == -signal.SIGTERM
+            assert server.wait(30) == -signal.SIGTERM
 
 
 @contextmanager
@@ -391,9 +400,9 @@ def descendants(ancestor: int) -> set[int]:
 
 
 def wait_until(is_true: Callable[[], bool]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while not is_true():
-        assert time.monotonic() < deadline, "waited for 10 s"
+        assert time.monotonic() < deadline, "waited for a minute"
         time.sleep(0.01)
 
 

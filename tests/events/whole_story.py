@@ -19,6 +19,17 @@ from tests.support.stories import (
     unique,
 )
 
+# as a worker would have composed it: this story is told without Node as well
+ARTIFACT = """
+INSERT INTO supergraph_artifacts(version, sdl, public_sdl, sha256, contracts, composer, inputs, platform_sdl, revision,
+                                 created_by)
+SELECT coalesce((SELECT max(version) FROM supergraph_artifacts), 0) + 1, 'sdl', 'sdl', sha256('sdl'), '{}',
+  'composer 1.0.0', jsonb_build_array(jsonb_build_object(
+  'name', 'platform', 'subgraph_id', null, 'version', null, 'url', 'http://127.0.0.1/graphql', 'sha256',
+  encode(sha256('sdl'), 'hex'))), 'sdl', 1, 'tester'
+RETURNING version
+"""
+
 
 async def _mutate(platform: Platform, name: str, kind: str, given: dict[str, Any]) -> None:
     query = f"mutation($input: {kind}!) {{ {name}(input: $input) {{ errors {{ message }} }} }}"
@@ -46,6 +57,11 @@ async def whole_story(platform: Platform) -> None:
     await _mutate(platform, "activateModule", "ModuleRefInput", {"code": code})
     bulk = {"organizationIds": [organization], "modules": ["career"]}
     await _mutate(platform, "bulkAssignModules", "BulkAssignModulesInput", bulk)
+    subgraph = {"module": code, "version": "1.1.0", "sdl": "type Query", "routingUrl": "https://story.example.com/"}
+    await _mutate(platform, "registerSubgraph", "RegisterSubgraphInput", subgraph)
+    async with platform.services.database.admin_engine.begin() as connection:
+        version = await connection.scalar(text(ARTIFACT))
+    await _mutate(platform, "rollbackSupergraph", "RollbackSupergraphInput", {"version": version})
     await _mutate(platform, "deleteIndustry", "IndustryRefInput", {"code": industry})
     await _mutate(platform, "deleteModule", "ModuleRefInput", {"code": code, "cascade": "AUTO"})
     open_operations = text("SELECT count(*) FROM operations WHERE status IN ('PENDING', 'RUNNING')")

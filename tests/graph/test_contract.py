@@ -207,7 +207,8 @@ def test_every_mutation_takes_one_input_and_answers_with_a_payload() -> None:
         assert get_named_type(field.type).name in payloads, name
         wanted = get_named_type(field.args["input"].type)
         assert isinstance(wanted, GraphQLInputObjectType)
-        assert "idempotencyKey" in wanted.fields, name
+        # what an instance says of itself is the same however often it says it
+        assert ("idempotencyKey" in wanted.fields) != name.endswith("ModuleInstance"), name
 
 
 def test_every_connection_is_one_that_relay_clients_know() -> None:

@@ -33,7 +33,18 @@ SELECT gen_random_uuid(), code, code, '', 1 FROM (
   SELECT 'industry-' || :n AS code UNION ALL SELECT 'industry-' || :n || '-' || i FROM generate_series(1, :n) i) c;
 INSERT INTO industry_module_templates(template_id, module_id, default_config, display_order)
 SELECT t.id, 'leaf-' || :n || '-' || i, '{"a": 2}', i FROM industry_templates t, generate_series(1, :n) i
- WHERE t.industry_code = 'industry-' || :n OR (t.industry_code = 'industry-' || :n || '-' || i)
+ WHERE t.industry_code = 'industry-' || :n OR (t.industry_code = 'industry-' || :n || '-' || i);
+INSERT INTO subgraph_versions(id, module_id, version, sdl, sdl_sha256, stamped_sdl, routing_url, state, findings,
+                              requested_by, asked_by, revision)
+SELECT gen_random_uuid(), module_id, version, 'sdl', '', 'sdl', 'https://leaf.example.com', 'ACTIVE',
+  jsonb_build_array(jsonb_build_object('severity', 'WARNING', 'code', 'SEEN', 'message', 'seen', 'line', 1,
+                                       'column', 1, 'coordinate', null)), 'tester', 'tester', 1
+  FROM module_registry WHERE category = 'size-' || :n;
+INSERT INTO supergraph_artifacts(version, sdl, public_sdl, sha256, contracts, composer, inputs, platform_sdl, revision,
+                                 created_by)
+SELECT before + i, 'sdl', 'sdl', '', '{}', 'composer', jsonb_build_array(jsonb_build_object('name', 'platform',
+  'subgraph_id', null, 'version', null, 'url', 'http://platform', 'sha256', '')), 'sdl', 1, 'tester'
+  FROM generate_series(1, :n) i, (SELECT coalesce(max(version), 0) AS before FROM supergraph_artifacts) a
 """
 TENANTS = """
 INSERT INTO organizations(organization_id, name, industry_code, plan, revision)

@@ -20,7 +20,7 @@ from events.types import PARTITIONS, TOPICS
 from tests.support.platform import Platform
 
 PROTOCOL = Subprotocol("graphql-transport-ws")
-SECONDS = 20.0
+SECONDS = 30.0
 SUBSCRIPTION = """subscription($organization: ID, $module: String, $types: [ModuleEventType!], $after: String) {
   moduleEvents(organizationId: $organization, moduleCode: $module, types: $types, after: $after) {
     id type organizationId moduleCode companyId revision cursor payload } }"""
@@ -146,11 +146,13 @@ async def kafka_from_the_start(bootstrap: str) -> AsyncIterator[AIOKafkaConsumer
         yield consumer
 
 
-async def records_of(consumer: AIOKafkaConsumer, organization: str, count: int) -> list[ConsumerRecord]:
+async def records_of(
+    consumer: AIOKafkaConsumer, organization: str, count: int, *, seconds: float = SECONDS
+) -> list[ConsumerRecord]:
     """Read on until so many of an organization's records are there, and for a moment more."""
     found: list[ConsumerRecord] = []
     key = organization.encode()
-    async with asyncio.timeout(SECONDS):
+    async with asyncio.timeout(seconds):
         while len(found) < count:
             found += await _more(consumer, key, 200)
     return found + await _more(consumer, key, 300)

@@ -18,6 +18,8 @@ from tests.support.platform import Platform, running_platform
 from tests.support.stories import sign_up
 
 EVENT_ROLES = frozenset({"api", "live", "relay", "reactions"})
+# for what happens behind the tail, whichever broker it reads
+ONE_BROKER = pytest.mark.parametrize("kafka", ["embedded"], indirect=True)
 
 
 @dataclass(frozen=True)
@@ -60,5 +62,5 @@ async def live(databases: Databases, servers: Endpoints, kafka: str) -> AsyncIte
     async with running_platform(backends_on(database, servers, kafka=kafka), roles=EVENT_ROLES) as platform:
         # a broker that has just started takes its time to know its topics: not the tests' time
         async with kafka_from_the_start(kafka) as consumer:
-            await records_of(consumer, await sign_up(platform), 1)
+            await records_of(consumer, await sign_up(platform), 1, seconds=90)
         yield Live(platform=platform, kafka=kafka, database=database)

@@ -74,7 +74,7 @@ async def leaders(live: Live) -> list[int]:
     return await column(live.database, LEADERS)
 
 
-async def one_leads(live: Live, *, other_than: int | None = None, seconds: float = 20) -> int:
+async def one_leads(live: Live, *, other_than: int | None = None, seconds: float = 60) -> int:
     async with asyncio.timeout(seconds):
         while True:
             found = await leaders(live)
@@ -85,7 +85,7 @@ async def one_leads(live: Live, *, other_than: int | None = None, seconds: float
 
 async def candidates(live: Live, count: int) -> None:
     """Wait until so many relays are connected."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while await column(live.database, CANDIDATES) != [count]:
             await asyncio.sleep(0.05)
 
@@ -95,7 +95,7 @@ async def write(live: Live, organization: str, count: int) -> None:
         await rename(live.platform, organization)
 
 
-async def all_sent(live: Live, *, seconds: float = 30) -> None:
+async def all_sent(live: Live, *, seconds: float = 60) -> None:
     async with asyncio.timeout(seconds):
         while await column(live.database, "SELECT count(*) FROM outbox") != [0]:
             await asyncio.sleep(0.05)
@@ -105,7 +105,7 @@ async def renames_of(live: Live, *organizations: str) -> dict[str, list[int]]:
     """The revs of each organization's renames as they lie on the topic, repeats included."""
     found: dict[str, list[int]] = {organization: [] for organization in organizations}
     async with kafka_from_the_start(live.kafka) as consumer:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             ends = await consumer.end_offsets(consumer.assignment())
             while any([await consumer.position(each) < end for each, end in ends.items()]):
                 for records in (await consumer.getmany(timeout_ms=200)).values():

@@ -53,9 +53,9 @@ async def test_what_is_no_event_is_passed_over_and_parked(live: Live) -> None:
         await put(live.kafka, *strange.values())
         for revision in range(2, 5):
             assert await rename(live.platform, organization) == revision
-        assert [event["revision"] for event in await mine.take(3, seconds=5)] == [2, 3, 4]
+        assert [event["revision"] for event in await mine.take(3)] == [2, 3, 4]
         await mine.nothing_else()
-        assert (await everything.take(1, seconds=5))[0]["type"] == "ORGANIZATION_UPDATED"
+        assert (await everything.take(1))[0]["type"] == "ORGANIZATION_UPDATED"
     async with asyncio.timeout(WAIT_SECONDS):
         while (now := await parked(live)) < before + len(strange):
             await asyncio.sleep(0.1)
@@ -69,7 +69,7 @@ async def test_a_genuine_looking_record_does_not_stop_the_others(live: Live, nam
     await put(live.kafka, (genuine(organization, ce_rev=b"700", ce_time=time), body()))
     async with over_websocket(live.platform, organization=organization, after="v1:1") as subscriber:
         assert await rename(live.platform, organization) == 2
-        assert (await subscriber.take(1, seconds=5))[0]["revision"] == 2
+        assert (await subscriber.take(1))[0]["revision"] == 2
         await subscriber.nothing_else()
     assert await applied(live.database, organization, until=2) == [1, 2]
 

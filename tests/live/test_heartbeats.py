@@ -12,11 +12,12 @@ from websockets.asyncio.client import ClientConnection
 
 from graph.limits import Limits
 from tests.live.clients import SUBSCRIPTION, opened_socket, over_websocket, revisions, subscribe
-from tests.live.conftest import Live
+from tests.live.conftest import ONE_BROKER, Live
 from tests.live.quick import Door, door
 from tests.support.platform import Platform
 from tests.support.stories import assign, rename, sign_up
 
+pytestmark = ONE_BROKER
 QUICK = Limits(heartbeat_seconds=0.3)
 SECONDS = 10.0
 

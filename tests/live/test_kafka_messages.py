@@ -64,7 +64,7 @@ async def test_every_event_is_published_once_and_in_order(live: Live) -> None:
 
 async def test_the_outbox_is_empty_afterwards(live: Live) -> None:
     organization = await sign_up(live.platform)
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         while await column(live.database, "SELECT seq FROM outbox"):
             await asyncio.sleep(0.05)
     async with kafka_from_the_start(live.kafka) as consumer:

@@ -1,7 +1,6 @@
 """moduleEvents: what a subscriber hears, and what it does not. Over WebSockets and Server-Sent Events alike."""
 
 import asyncio
-import time
 from uuid import uuid4
 
 import pytest
@@ -10,6 +9,7 @@ from auth.actor import Role
 from tests.live.clients import OVER, Event, Subscriber, over_sse, over_websocket, revisions
 from tests.live.conftest import Live
 from tests.support.platform import token
+from tests.support.stopwatch import stopwatch
 from tests.support.stories import (
     admin_of,
     assign,
@@ -29,9 +29,9 @@ async def test_every_event_in_order_once_and_within_two_seconds(live: Live, tran
     async with OVER[transport](live.platform, organization=organization, after="v1:1") as subscriber:
         for revision in range(2, 12):
             assert await rename(live.platform, organization) == revision
-            done = time.monotonic()
-            (event,) = await subscriber.take(1, seconds=2)
-            assert time.monotonic() - done < 2
+            with stopwatch() as watch:
+                (event,) = await subscriber.take(1)
+            assert watch.seconds < 2
             assert (event["revision"], event["type"]) == (revision, "ORGANIZATION_UPDATED")
         await subscriber.nothing_else()
 
@@ -79,7 +79,7 @@ async def test_another_tenant_answers_like_an_unknown_one(live: Live, transport:
     answers = []
     for asked in (other, str(uuid4()), "no-id-at-all"):
         async with OVER[transport](live.platform, token=admin_of(mine), organization=asked) as subscriber:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 answer = await subscriber.hear()
         answers.append(str(answer).replace(asked, "ID"))
     assert len(set(answers)) == 1, answers

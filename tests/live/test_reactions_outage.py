@@ -14,7 +14,7 @@ from tests.live.conftest import Live
 from tests.live.records import adopted, assigned, put
 from tests.live.tables import column, execute
 
-AWAY_SECONDS = 4
+WAITING = "reactions wait for the database"
 COUNT = "SELECT count(*) FROM dead_event WHERE consumer = $1"
 
 
@@ -55,7 +55,9 @@ async def locked(live: Live) -> AsyncIterator[None]:
 
 
 @pytest.mark.parametrize("outage", [unreachable, without_right, locked])
-async def test_events_wait_for_the_database_and_none_is_given_up(live: Live, outage: object) -> None:
+async def test_events_wait_for_the_database_and_none_is_given_up(
+    live: Live, outage: object, caplog: pytest.LogCaptureFixture
+) -> None:
     assert callable(outage)
     organization = str(uuid4())
     await put(live.kafka, assigned(organization, "before", 1))
@@ -63,7 +65,9 @@ async def test_events_wait_for_the_database_and_none_is_given_up(live: Live, out
     parked = await column(live.database, COUNT, CONSUMER)
     async with outage(live):
         await put(live.kafka, *[assigned(organization, f"during-{n}", n + 2) for n in range(3)])
-        await asyncio.sleep(AWAY_SECONDS)
+        async with asyncio.timeout(60):  # they are tried, and tried again
+            while sum(WAITING in each.message for each in caplog.records) < 2:
+                await asyncio.sleep(0.05)
     await put(live.kafka, assigned(organization, "later", 9))
     await adopted(live.database, organization, until="later")
     assert await adopted(live.database, organization, until="during-2") == [

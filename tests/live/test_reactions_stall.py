@@ -45,11 +45,11 @@ async def test_a_consumer_whose_records_never_arrive_ends_its_process(
     with tansu(tmp_path / "tansu") as broker:
         async with kafka_proxy(broker) as proxy, open_services(backends_on(database, servers)) as services:
             engine, floor = services.database.relay_engine, services.floor.raise_floors
-            reactions = Reactions(bootstrap=proxy.address, engine=engine, raise_floors=floor, stalled_seconds=6.0)
+            reactions = Reactions(bootstrap=proxy.address, engine=engine, raise_floors=floor, stalled_seconds=3.0)
             running = asyncio.create_task(reactions.run())
             await put(broker, assigned(ORGANIZATION, "before", 1))
             assert await adopted(database, ORGANIZATION, until="before") == ["before"]
-            await asyncio.sleep(10)  # nothing comes because there is nothing: that is no stall
+            await asyncio.sleep(5)  # nothing comes because there is nothing: that is no stall
             assert not running.done()
             proxy.is_silent = True
             await put(broker, assigned(ORGANIZATION, "after", 2))

@@ -3,7 +3,6 @@
 import asyncio
 import logging
 import signal
-import time
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, ExitStack
 from dataclasses import replace
@@ -32,6 +31,7 @@ from tests.live.relays import (
 from tests.live.servers import frozen, port_of
 from tests.live.tables import column, execute
 from tests.support.platform import running_platform
+from tests.support.stopwatch import stopwatch
 from tests.support.stories import rename, sign_up
 
 KILLS = 3
@@ -55,10 +55,10 @@ async def test_after_a_kill_another_leads_within_two_seconds(quiet: Live, tmp_pa
         for _ in range(KILLS):
             heir = stack.enter_context(relay_process(quiet, tmp_path))
             await candidates(quiet, 2)
-            killed_at = time.monotonic()
-            leader.send_signal(signal.SIGKILL)
-            pid = await one_leads(quiet, other_than=pid)
-            took.append(time.monotonic() - killed_at)
+            with stopwatch() as watch:
+                leader.send_signal(signal.SIGKILL)
+                pid = await one_leads(quiet, other_than=pid)
+            took.append(watch.seconds)
             leader = heir
         await writing
         await all_sent(quiet)
@@ -77,11 +77,11 @@ async def test_a_leader_that_was_stopped_is_replaced_and_does_no_harm_when_it_go
         async with relaying(quiet):
             await candidates(quiet, 2)
             await write(quiet, organization, 20)
-            zombie.send_signal(signal.SIGSTOP)
-            stopped_at = time.monotonic()
-            writing = asyncio.create_task(write(quiet, organization, 60))
-            heir = await one_leads(quiet, other_than=pid)
-            assert time.monotonic() - stopped_at <= 12.0
+            with stopwatch() as watch:
+                zombie.send_signal(signal.SIGSTOP)
+                writing = asyncio.create_task(write(quiet, organization, 60))
+                heir = await one_leads(quiet, other_than=pid)
+            assert watch.seconds <= 12.0
             await writing
             await all_sent(quiet)
             zombie.send_signal(signal.SIGCONT)
@@ -116,7 +116,7 @@ async def test_wherever_a_relay_dies_the_next_one_sends_what_is_left(
     # what it reads first it does not send, for it has yet to find its broker
     nth = ":2" if failpoint == "relay.read" else ""
     with relay_process(quiet, tmp_path, FAILPOINT=failpoint + nth) as relay:
-        assert await asyncio.to_thread(relay.wait, 30) == -signal.SIGKILL
+        assert await asyncio.to_thread(relay.wait, 60) == -signal.SIGKILL
     async with relaying(quiet):
         await all_sent(quiet)
     revs = (await renames_of(quiet, organization))[organization]
@@ -135,9 +135,9 @@ async def test_a_relay_that_is_told_to_end_hands_over_at_once(quiet: Live) -> No
             await candidates(quiet, 2)
             await write(quiet, organization, 5)
             await end(leader)
-            ended_at = time.monotonic()
-            pid = await one_leads(quiet, other_than=pid)
-            took.append(time.monotonic() - ended_at)
+            with stopwatch() as watch:
+                pid = await one_leads(quiet, other_than=pid)
+            took.append(watch.seconds)
             leader = heir
     assert max(took) < 0.5, took
 
@@ -163,13 +163,13 @@ async def test_several_relays_share_the_outbox_and_their_number_may_change(quiet
     assert slots == [bytes.fromhex(each.replace("-", ""))[15] % 64 for each in organizations]
     writing = asyncio.gather(*(write(quiet, each, 40) for each in organizations))
     async with relaying(quiet, Delivery(shards=4)) as four:
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(60):
             while len(await leaders(quiet)) != 4:
                 await asyncio.sleep(0.05)
         async with relaying(quiet, Delivery(shards=3)):
             await asyncio.sleep(0.3)  # both at the same time, as in a rolling restart
             await end(four)
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(60):
                 while len(await leaders(quiet)) != 3:
                     await asyncio.sleep(0.05)
             await writing

@@ -9,14 +9,16 @@ import pytest_asyncio
 from aiokafka import AIOKafkaConsumer, ConsumerRecord
 
 from app.embedded.supervisor import Endpoints
+from app.migrate import role_urls
+from events import leadership as leadership_module
 from events.delivery import Delivery
-from events.leadership import LOST, TRUST_SECONDS, lead
+from events.leadership import HEARTBEAT_SECONDS, LOST, TRUST_SECONDS, lead
 from events.relay import run_relays
 from tests.conftest import Databases, backends_on
 from tests.live.clients import header, kafka_from_the_start, records_of
 from tests.live.conftest import Live
-from tests.live.relays import end, leaders, one_leads, write
-from tests.live.tables import execute
+from tests.live.relays import LEADERS, end, leaders, one_leads, write
+from tests.live.tables import column, execute
 from tests.support.platform import running_platform
 from tests.support.stories import rename, sign_up
 
@@ -87,28 +89,35 @@ async def arrivals(
     consumer: AIOKafkaConsumer, organization: str, count: int, records: list[ConsumerRecord]
 ) -> list[int]:
     """Revs as they first came. After a leader has ended an event may come again, never for the first time too late."""
-    async with asyncio.timeout(20):
+    async with asyncio.timeout(60):
         while len(distinct := list(dict.fromkeys(int(header(record, "ce_rev")) for record in records))) < count:
             records = records + await records_of(consumer, organization, 1)
     return distinct
 
 
-async def test_a_leader_that_was_held_up_has_to_ask_again(quiet: Live) -> None:
-    async with lead(quiet.platform.backends.database.relay, range(64), asyncio.Event()) as leadership:
+async def test_a_leader_that_was_held_up_has_to_ask_again(
+    databases: Databases, servers: Endpoints, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    assert 2 * HEARTBEAT_SECONDS < TRUST_SECONDS
+    trust = 1.5
+    monkeypatch.setattr(leadership_module, "TRUST_SECONDS", trust)
+    monkeypatch.setattr(leadership_module, "HEARTBEAT_SECONDS", 0.3)
+    database = await databases.create()
+    async with lead(role_urls(database).relay, range(64), asyncio.Event()) as leadership:
         assert not leadership.is_trusted
         await leadership.fetch("SELECT 1")
         assert leadership.is_trusted
-        time.sleep(TRUST_SECONDS)  # held up: nothing else runs in this loop either
+        time.sleep(trust)  # held up: nothing else runs in this loop either
         assert not leadership.is_trusted
         # what takes long is trusted from when it was asked for, not from when it was answered
-        await leadership.fetch(f"SELECT pg_sleep({TRUST_SECONDS - 0.5})")
+        await leadership.fetch("SELECT pg_sleep(0.5)")
         assert leadership.is_trusted
-        await asyncio.sleep(0.6)
+        await asyncio.sleep(trust - 0.5)
         assert not leadership.is_trusted
-        await leadership.while_proving(asyncio.sleep(TRUST_SECONDS + 0.5))
+        await leadership.while_proving(asyncio.sleep(trust + 0.5))
         assert leadership.is_trusted
-        (pid,) = await leaders(quiet)
-        await cut(quiet, pid)
+        (pid,) = await column(database, LEADERS)
+        await execute(database, "SELECT pg_terminate_backend($1)", pid)
         with pytest.raises(LOST):
             await leadership.fetch("SELECT 1")
 

@@ -80,10 +80,10 @@ def ask(url: str, query: str, variables: dict[str, Any] | None = None, *, token:
 
 
 @contextmanager
-def running_dev(data_dir: Path, *, port: int, log: Path) -> Iterator[Dev]:
+def running_dev(data_dir: Path, *, port: int, log: Path, options: tuple[str, ...] = (), **given: str) -> Iterator[Dev]:
     """From its start until it is ready, and ended whatever happens."""
     started = time.time()
-    process = start("dev", log=log, data_dir=str(data_dir), MODPLANE_PORT=str(port))
+    process = start("dev", *options, log=log, data_dir=str(data_dir), MODPLANE_PORT=str(port), **given)
     try:
         told = data_dir / "dev.json"
         wait_until(lambda: (told.exists() and told.stat().st_mtime >= started) or is_over(process, log))
@@ -113,13 +113,37 @@ def wait_until(is_done: Callable[[], bool], seconds: float = READY_SECONDS) -> N
         time.sleep(0.05)
 
 
+def open_files(pid: int) -> set[str]:
+    """What a process has open, by /proc; nothing when it is gone. What it closes meanwhile is left out."""
+    found: set[str] = set()
+    with suppress(OSError):
+        for each in list(Path(f"/proc/{pid}/fd").iterdir()):
+            with suppress(OSError):
+                found.add(os.readlink(each))
+    return found
+
+
+def connections_read(pid: int, port: int) -> int:
+    """How many a process has accepted on a port, and read all that was sent over, by /proc."""
+    mine = open_files(pid)
+    rows = [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+    established, nothing_unread = "01", ":00000000"
+    return sum(
+        (row[1].partition(":")[2], row[3]) == (f"{port:04X}", established)
+        and row[4].endswith(nothing_unread)
+        and f"socket:[{row[9]}]" in mine
+        for row in rows
+    )
+
+
 def descendants(pid: int) -> set[int]:
-    """All processes below one, by /proc."""
+    """All processes below one, by /proc; of those that end meanwhile it may know."""
     found: set[int] = set()
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        with suppress(OSError):
-            for child in map(int, (task / "children").read_text().split()):
-                found |= {child} | descendants(child)
+    with suppress(OSError):
+        for task in list(Path(f"/proc/{pid}/task").iterdir()):
+            with suppress(OSError):
+                for child in map(int, (task / "children").read_text().split()):
+                    found |= {child} | descendants(child)
     return found
 
 

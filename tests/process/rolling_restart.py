@@ -74,7 +74,7 @@ class Balancer:
         return next((port for port in (next(self._order) for _ in self.ports) if port in self.ready), None)
 
     async def watch(self, port: int) -> None:
-        async with httpx.AsyncClient(trust_env=False, timeout=1) as client:
+        async with httpx.AsyncClient(trust_env=False, timeout=5) as client:
             while True:
                 is_ready = False
                 with suppress(httpx.HTTPError):

@@ -1,4 +1,4 @@
-"""Worker processes are killed every two seconds while they carry out an operation: each organization once."""
+"""Worker processes are killed again and again while they carry out an operation: each organization once."""
 
 import signal
 import subprocess
@@ -23,7 +23,9 @@ from tests.process.programs import ask, end, is_over, run, start, wait_until
 
 ORGANIZATIONS, CHUNK, WORKERS = 3_000, 20, 2
 MODULES = ["crm", "hr", "leave"]
-KILLS_MAX, KILL_SECONDS, RESUME_SECONDS, ALL_SECONDS = 5, 2.0, 30.0, 150.0
+RESUME_SECONDS, ALL_SECONDS = 30.0, 150.0
+# One is killed whenever so many more organizations are done: how fast that goes does not matter.
+KILLS, KILL_EVERY = 4, 500
 # The first two die in the middle of a chunk and between two of them; what comes after is killed from outside.
 FAILPOINTS = ["worker.in_chunk:10", "worker.between_chunks:20"]
 MADE = """
@@ -48,37 +50,39 @@ SELECT (SELECT array_agg(module_id ORDER BY module_id) FROM tenant_modules t
 
 @dataclass
 class Fleet:
-    """Worker processes, the oldest first. Each is left alone until it has been ready for a second."""
+    """Worker processes, the oldest first."""
 
     directory: Path
     given: dict[str, str]
     running: list[tuple[subprocess.Popen[bytes], Path]] = field(default_factory=list)
-    ready_at: dict[int, float] = field(default_factory=dict)
+    doomed: set[Path] = field(default_factory=set)  # the logs of those with a failpoint
     started: int = 0
     killed: int = 0
 
     def keep_up(self) -> None:
-        """Replace those that have died; note who has become ready."""
+        """Replace those that have died."""
         self.running = [(process, log) for process, log in self.running if process.poll() is None]
         while len(self.running) < WORKERS:
             log = self.directory / f"worker-{self.started}.log"
-            more = {"FAILPOINT": FAILPOINTS[self.started]} if self.started < len(FAILPOINTS) else {}
+            more = {}
+            if self.started < len(FAILPOINTS):
+                more = {"FAILPOINT": FAILPOINTS[self.started]}
+                self.doomed.add(log)
             process = start(
                 "serve", "--roles", "worker", log=log, data_dir=str(self.directory / "data"), **self.given, **more
             )
             self.running.append((process, log))
             self.started += 1
-        for process, log in self.running:
-            if process.pid not in self.ready_at and "ready: " in log.read_text():
-                self.ready_at[process.pid] = time.monotonic()
 
-    def kill_one(self) -> None:
-        for process, _ in self.running if self.killed < KILLS_MAX else ():
-            if time.monotonic() - self.ready_at.get(process.pid, float("inf")) > 1:
-                process.send_signal(signal.SIGKILL)
-                process.wait()
-                self.killed += 1
-                return
+    def kill_when(self, done: int) -> None:
+        """One that is at work, and would not die of itself, if it is time for it."""
+        if self.killed < KILLS and done >= KILL_EVERY * (self.killed + 1):
+            for process, log in self.running:
+                if log not in self.doomed and "ready: " in log.read_text() and process.poll() is None:
+                    process.send_signal(signal.SIGKILL)
+                    process.wait()
+                    self.killed += 1
+                    return
 
 
 @pytest_asyncio.fixture
@@ -118,8 +122,8 @@ async def test_each_organization_once_whoever_dies(
     assert (seen[-1][1]["status"], done[-1]) == ("SUCCEEDED", ORGANIZATIONS)
     moved = [at for index, (at, each) in enumerate(seen) if index == 0 or each["done"] > done[index - 1]]
     assert max(later - at for at, later in pairwise(moved)) < RESUME_SECONDS
-    # two died of themselves
-    assert (workers.started >= 5, workers.killed >= 2) == (True, True)
+    # those with a failpoint died of themselves
+    assert (workers.started >= len(FAILPOINTS) + KILLS + 1, workers.killed) == (True, KILLS)
     outcome = {(*map(str, row),) for row in await owner.fetch(OUTCOME)}
     assert outcome == {(str(MODULES), "['module.bulk_assigned 1']", "[1]", "1")}
     chunks = await owner.fetchrow(
@@ -133,15 +137,13 @@ async def test_each_organization_once_whoever_dies(
 def watched(url: str, bearer: str, operation: str, workers: Fleet) -> list[tuple[float, Any]]:
     """What the API says of the progress, and when, while workers are killed and replaced."""
     seen: list[tuple[float, Any]] = []
-    begun = killed_at = time.monotonic()
+    begun = time.monotonic()
     while not seen or seen[-1][1]["status"] in ("PENDING", "RUNNING"):
         assert time.monotonic() - begun < ALL_SECONDS, seen[-1]
         workers.keep_up()
-        if time.monotonic() - killed_at >= KILL_SECONDS:
-            workers.kill_one()
-            killed_at = time.monotonic()
         seen.append((time.monotonic(), ask(url, PROGRESS, {"id": operation}, token=bearer)["operation"]))
-        time.sleep(0.1)
+        workers.kill_when(seen[-1][1]["done"])
+        time.sleep(0.05)
     return seen
 
 

@@ -6,7 +6,8 @@ Nothing of ours is replaced. What a test counts (SQL statements) it counts on th
 import asyncio
 import json
 from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import asynccontextmanager, contextmanager, nullcontext
+from contextvars import ContextVar, copy_context
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -18,21 +19,36 @@ from sqlalchemy import event
 
 from app.api import create_app
 from app.dev import listen
+from app.federation import Federation
+from app.keys import FederationKeys
+from app.probing import run_prober
 from app.revocation import RevocationWatch
 from app.serve import Backends, open_services
 from app.transport.server import UVICORN
+from app.transport.trusted import TrustedDocuments
 from app.worker import run_worker
 from auth.actor import Role
 from auth.tokens import TokenIssuer, TokenSubject, TokenVerifier, sign_token
 from events.consumer import Reactions
 from events.relay import run_relays
+from federation.routing import RoutingPolicy
 from graph.context import Services
+from queries.api_key import IN_FORCE
 from queries.token_revocation import NEWS
+from tests.support.patience import patient
 
 KEY = Ed25519PrivateKey.generate()
 ISSUER = TokenIssuer()
+GATEWAY = Ed25519PrivateKey.generate()
+GATEWAY_KEY = "the-gateway-of-the-tests-shows-this-key"
+FEDERATION = Federation(
+    keys=FederationKeys(signing=KEY, gateway_key=GATEWAY_KEY, gateway_public=GATEWAY.public_key()),
+    routing=RoutingPolicy(frozenset({"127.0.0.1", "localhost"})),
+)
 # what a session says before it asks anything, and what the API asks by itself every second
-HOUSEKEEPING = ("select set_config", "BEGIN", "COMMIT", "ROLLBACK", ";", str(NEWS).partition(":")[0])
+# What a worker asks every quarter of a second is nobody's request.
+_is_background: ContextVar[bool] = ContextVar("is_background", default=False)
+HOUSEKEEPING = ("select set_config", "BEGIN", "COMMIT", "ROLLBACK", ";", str(NEWS).partition(":")[0], str(IN_FORCE))
 
 
 def token(
@@ -106,36 +122,51 @@ class Platform:
 
     @contextmanager
     def statements(self) -> Iterator[Statements]:
-        """Count the SQL statements sent inside, housekeeping of sessions left out."""
+        """Count the SQL statements sent inside; housekeeping of sessions and what other roles ask are left out."""
         counted = Statements()
 
         def note(_conn: Any, _cursor: Any, statement: str, *_: Any) -> None:
-            if not statement.strip().startswith(HOUSEKEEPING):
+            if not _is_background.get() and not statement.strip().startswith(HOUSEKEEPING):
                 counted.texts.append(statement)
 
         database = self.services.database
         engines = [each.sync_engine for each in (database.app_engine, database.admin_engine)]
         for engine in engines:
             event.listen(engine, "before_cursor_execute", note)
+        lists = (database.tenant_reads.listeners, database.tenant_writes.listeners)
+        for told in lists:
+            told.append(counted.texts.append)
         try:
             yield counted
         finally:
+            for told in lists:
+                told.pop()
             for engine in engines:
                 event.remove(engine, "before_cursor_execute", note)
 
 
 @asynccontextmanager
 async def running_platform(
-    backends: Backends, *, roles: frozenset[str] = frozenset({"api"})
+    backends: Backends,
+    *,
+    roles: frozenset[str] = frozenset({"api"}),
+    trusted: TrustedDocuments | None = None,
+    is_patient: bool = False,
 ) -> AsyncIterator[Platform]:
-    """Serve on a free port until the context ends. `roles` beyond api run in the same loop."""
-    async with open_services(backends) as services:
+    """Serve on a free port until the context ends. `roles` beyond api run in the same loop.
+
+    `is_patient`: Redis is waited for, for tests that could tell by statements or answers that it was not.
+    """
+    async with _opened(backends, is_patient=is_patient) as services:
         watch = RevocationWatch(services)
         await watch.start()
-        tasks = [asyncio.create_task(each) for each in (watch.run(), *_roles(backends, services, roles))]
+        apart = copy_context()
+        apart.run(_is_background.set, True)
+        running = (watch.run(), *_roles(backends, services, roles))
+        tasks = [asyncio.create_task(each, context=apart) for each in running]
         listener = listen("127.0.0.1", 0)
         config = uvicorn.Config(
-            create_app(services, TokenVerifier(KEY.public_key(), ISSUER)),
+            create_app(services, TokenVerifier(KEY.public_key(), ISSUER), trusted=trusted, federation=FEDERATION),
             log_level="warning",
             timeout_graceful_shutdown=1,
             **UVICORN,
@@ -157,6 +188,13 @@ async def running_platform(
             listener.close()
 
 
+@asynccontextmanager
+async def _opened(backends: Backends, *, is_patient: bool) -> AsyncIterator[Services]:
+    async with open_services(backends, FEDERATION.routing) as services:
+        with patient(services.floor._server) if is_patient else nullcontext():
+            yield services
+
+
 class _Server(uvicorn.Server):
     """Signals are pytest's."""
 
@@ -176,3 +214,5 @@ def _roles(backends: Backends, services: Services, roles: frozenset[str]) -> Ite
         yield Reactions(bootstrap=backends.kafka, engine=engine, raise_floors=floor, delivery=delivery).run()
     if "worker" in roles:
         yield run_worker(services)
+    if "prober" in roles:
+        yield run_prober(services, every_seconds=1.0)

@@ -22,6 +22,10 @@ class Proxy:
         """From now on a black hole: connections stay, new ones come about, and nothing arrives any more."""
         self._is_swallowing = True
 
+    def carry_on(self) -> None:
+        """No black hole any more; what was swallowed is lost."""
+        self._is_swallowing = False
+
     def cut(self) -> None:
         """Drop all connections, and every new one at once."""
         self._is_cut = True

@@ -78,6 +78,7 @@ CASES = [
     reading("Query.effectiveConfig", "companyId", organizationId=MINE, module=MODULE, companyId=COMPANY),
     reading("Query.events", "organizationId", organizationId=ORGANIZATION),
     reading("Query.operation", "id", id=ORGANIZATION),
+    reading("Query.subgraph", "id", id=ORGANIZATION),
     mutation("replayDeadEvent", "eventId", ORGANIZATION, consumer="relay"),
     reading("Query._entities", representations=[{"__typename": "Organization", "id": ORGANIZATION}]),
     reading("Query._entities", representations=[{"__typename": "Company", "id": COMPANY}]),
@@ -98,6 +99,9 @@ CASES = [
     mutation("applyIndustryTemplate", industryCode="tech"),
     mutation("unassignModule", module=MODULE),
     mutation("revokeTokens", subject="nobody at all"),
+    mutation("revokeModuleApiKey", "id", ORGANIZATION),
+    mutation("approveSubgraph", "id", ORGANIZATION),
+    mutation("activateSubgraph", "id", ORGANIZATION),
     mutation("bulkAssignModules", "organizationIds", [ORGANIZATION], modules=["crm"]),
     mutation("cancelOperation", "operationId"),
 ]

@@ -23,13 +23,15 @@ class Client(Subscriber):
 
     def __init__(self) -> None:
         super().__init__(FOREVER, actor=Actor("somebody"), connection=HTTPConnection({"type": "http"}))
+        self.given = asyncio.Event()
 
     @property
     def is_writable(self) -> bool:
         return True
 
     def write(self, result: Result) -> None:
-        """Nobody looks."""
+        """Nobody looks at more than that there was one."""
+        self.given.set()
 
     async def drained(self) -> None:
         """Always."""
@@ -51,8 +53,11 @@ def sharing_over(log: Log) -> Sharing:
 
 async def flow_at(sharing: Sharing, reached: int | None, *, state: object = None) -> Flow:
     """A flow that has given its first result, and says that it is there."""
-    flow = Flow(sharing, Client(), resume=None)
-    await asyncio.sleep(0.05)
+    client = Client()
+    flow = Flow(sharing, client, resume=None)
+    async with asyncio.timeout(20):
+        await client.given.wait()
+    await asyncio.sleep(0.01)  # it notes what it has given
     flow.position.reached, flow.position.state = reached, state
     flow._pushed_state = state
     return flow
@@ -82,7 +87,7 @@ async def test_moving_over(here: tuple[int | None, object], there: tuple[int, ob
         assert (client in live.members, client in mover.members) == (moves, not moves)
         assert client.floor == (here[0] if moves and here[1] is None else None)
         if moves:
-            async with asyncio.timeout(5):
+            async with asyncio.timeout(30):
                 await log.closed.wait()  # its own execution has ended
     finally:
         for member in (*mover.members, *live.members):
@@ -106,6 +111,6 @@ async def test_the_last_one_out_ends_the_execution() -> None:
     (client,) = flow.members
     client.leave()
     client.leave()
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(30):
         await log.closed.wait()
     assert client.flow is None
