@@ -20,6 +20,7 @@ export const STREAMS_PER_SOCKET_MAX = 100;
 export const EVENTS_WAITING_MAX = 256; // of one stream, for a client that does not take them
 export const SOCKET_INIT_MS = 5_000;
 export const CLOSE_MS = 5_000; // from the signal to end until what still runs is cut off
+export const KEEP_OPEN_MS = 75_000; // idle connections: longer than clients and proxies keep them, who would send just as one is closed
 export const LINGER_MS = 5_000; // how long a refused request may go on being sent
 
 export const PLATFORM_MS = 3_000; // identity and supergraph

@@ -9,7 +9,7 @@ import { useServer } from 'graphql-ws/use/ws';
 import { WebSocketServer } from 'ws';
 
 import { inStream } from './errors.js';
-import { BODY_BYTES_MAX, CLOSE_MS, LINGER_MS, SOCKET_INIT_MS, STREAMS_PER_SOCKET_MAX } from './limits.js';
+import { BODY_BYTES_MAX, CLOSE_MS, KEEP_OPEN_MS, LINGER_MS, SOCKET_INIT_MS, STREAMS_PER_SOCKET_MAX } from './limits.js';
 
 const GRAPHQL = '/graphql';
 
@@ -25,6 +25,7 @@ export async function listen(runtime, { host, port }) {
     }
   });
   server.requestTimeout = 30_000;
+  server.keepAliveTimeout = KEEP_OPEN_MS;
   const sockets = new WebSocketServer({ server, path: GRAPHQL, maxPayload: BODY_BYTES_MAX });
   const streams = useServer({ ...socketOptions(runtime), connectionInitWaitTimeout: SOCKET_INIT_MS }, sockets, 15_000);
   await new Promise((resolve, reject) => {

@@ -133,6 +133,9 @@ UVICORN: dict[str, Any] = {
     # longer than a client may keep its events waiting: who does not read does not answer pings either, and shall be
     # told where to resume
     "ws_ping_timeout": 40,
+    # Longer than clients and proxies keep idle connections: who closes first sends nothing into a closed one. Browsers
+    # and load balancers keep them for 60 s; at uvicorn's 5 s, which are httpx's too, now and then a mutation was lost.
+    "timeout_keep_alive": 75,
     "server_header": False,
     "lifespan": "off",
 }

@@ -40,6 +40,7 @@ export async function listen({ host, port, sdl, stock, verify }) {
       answer(response, known.status, { errors: [{ message: known.message, extensions: { code: known.code } }] });
     }
   });
+  server.keepAliveTimeout = 75_000; // longer than the gateway keeps idle connections: it would send just as one is closed
   const sockets = new WebSocketServer({ server, path: '/graphql', maxPayload: BODY_BYTES_MAX });
   const streams = acceptStreams(sockets, { schema, stock, verify });
   await new Promise((resolve, reject) => server.once('error', reject).listen({ host, port }, resolve));

@@ -15,6 +15,7 @@ from modplane_sdk.settings import MissingSetting, ModuleSettings
 log = logging.getLogger("modplane_sdk.running")
 
 DRAIN_SECONDS = 10  # requests under way; stopping what runs beside them takes at most the rest
+KEEP_OPEN_SECONDS = 75  # longer than proxies keep an idle connection: they would send just as it is closed
 
 
 def run(service: ModuleService, settings: ModuleSettings) -> None:
@@ -31,6 +32,7 @@ def run(service: ModuleService, settings: ModuleSettings) -> None:
         host=settings.bind,
         port=urlsplit(settings.service_url).port or 80,
         timeout_graceful_shutdown=DRAIN_SECONDS,
+        timeout_keep_alive=KEEP_OPEN_SECONDS,
         access_log=False,
     )
 

@@ -84,7 +84,9 @@ class Served:
 @contextmanager
 def served(app: App) -> Iterator[Served]:
     """On a free port of the loopback. Raises RuntimeError when it does not start; the log has the reason."""
-    config = uvicorn.Config(app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=5)
+    config = uvicorn.Config(
+        app, host="127.0.0.1", port=0, log_level="warning", timeout_graceful_shutdown=5, timeout_keep_alive=75
+    )
     server, loop = uvicorn.Server(config), asyncio.new_event_loop()
     thread = threading.Thread(target=loop.run_until_complete, args=(server.serve(),), name="module")
     thread.start()
