@@ -33,6 +33,10 @@ class Guard(FieldExtension):
         if self._field not in POLICY:
             raise LookupError(f"{self._field} has no row in auth/policy.py")
 
+    def admit(self, context: RequestContext) -> None:
+        """All that there is to it: what a plan asks, once for all objects (graph/plan/reading.py::Gate)."""
+        require(context.actor, self._field)
+
     async def resolve_async(
         self,
         next_: Callable[..., Awaitable[Any]],
@@ -40,5 +44,5 @@ class Guard(FieldExtension):
         info: strawberry.Info[RequestContext, None],
         **kwargs: Any,
     ) -> Any:
-        require(info.context.actor, self._field)
+        self.admit(info.context)
         return await next_(source, info, **kwargs)

@@ -9,9 +9,11 @@ from strawberry.tools import merge_types
 from strawberry.types import ExecutionContext
 
 from graph.context import Info
-from graph.documents import DocumentStore, document_cache
+from graph.documents import document_cache
 from graph.limits import Limits
 from graph.masking import MaskErrors
+from graph.planned import PlannedSchema
+from graph.store import DocumentStore
 from graph.types.assignment import ModuleAssignment
 from graph.types.errors import ERROR_TYPES
 from graph.types.industry import Industry
@@ -76,7 +78,7 @@ FEDERATION_VERSION: Literal["2.9"] = "2.9"
 LIMITS = Limits()
 
 
-class _Schema(strawberry.federation.Schema):
+class _Schema(PlannedSchema, strawberry.federation.Schema):
     def entities_resolver(self, info: Info, representations: list[FederationAny]) -> list[FederationAny]:
         """Strawberry's own takes what it can't read for a fault of ours, and fails the whole list for it."""
         return [resolve_entity(info, each) for each in representations]
@@ -89,7 +91,8 @@ def build_schema(
     limits: Limits = LIMITS, *, store: DocumentStore | None = None, is_planning: bool = True
 ) -> strawberry.federation.Schema:
     """`is_planning` False: graphql-core runs everything, as the plans are measured by."""
-    return _Schema(
+    store = store or DocumentStore()
+    built = _Schema(
         query=Query,
         mutation=Mutation,
         subscription=Subscription,
@@ -97,6 +100,8 @@ def build_schema(
         federation_version=FEDERATION_VERSION,
         extensions=[MaskErrors, document_cache(limits, store=store, is_planning=is_planning)],
     )
+    built.store, built.limits, built.is_planning = store, limits, is_planning
+    return built
 
 
 DOCUMENTS = DocumentStore()

@@ -22,6 +22,7 @@ from graphql import (
     GraphQLString,
     GraphQLUnionType,
     OperationDefinitionNode,
+    OperationType,
     is_leaf_type,
 )
 from graphql.execution.collect_fields import (
@@ -51,12 +52,13 @@ WRITTEN_AS_IS: Mapping[object, frozenset[type]] = {
 def compile_plan(
     schema: Schema, document: DocumentNode, operation: OperationDefinitionNode, variables: VariableValues
 ) -> Plan:
-    """Plan a query. The document is valid; of the variables only those that conditions ask for have a say.
+    """Plan a query, or a mutation of one field: several run one after the other, and each sees what the others did.
 
-    Raises UncoveredError for what plans do not cover.
+    The document is valid; of the variables only those that conditions ask for have a say. Raises UncoveredError for
+    what plans do not cover.
     """
     graphql_schema = schema._schema  # where Strawberry's own extensions read it
-    root_type = graphql_schema.query_type
+    root_type = graphql_schema.get_root_type(operation.operation)
     if root_type is None:
         raise UncoveredError
     fragments = {
@@ -66,6 +68,8 @@ def compile_plan(
     }
     compiling = _Compiling(schema, graphql_schema, operation, fragments, variables)
     collected = collect_fields(graphql_schema, fragments, variables, root_type, operation)
+    if operation.operation is OperationType.MUTATION and len(collected.grouped_field_set) != 1:
+        raise UncoveredError
     root = compiling.selection(root_type, collected.grouped_field_set)
     return Plan(
         schema=graphql_schema,

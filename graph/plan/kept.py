@@ -20,6 +20,7 @@ from graph.plan.plan import Plan, UncoveredError
 
 # An operation sent with more combinations of its conditions than this has the rest of them run by graphql-core.
 PLANS_MAX = 8
+PLANNED = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 
 @dataclass(slots=True)
@@ -33,9 +34,9 @@ class KeptPlans:
     def find(
         self, schema: Schema, document: DocumentNode, operation_name: str | None, raw_variables: dict[str, Any] | None
     ) -> tuple[Plan, VariableValues] | None:
-        """The plan of a query and its variables; None for all that is graphql-core's to run, or to refuse."""
+        """The plan of an operation and its variables; None for all that is graphql-core's to run, or to refuse."""
         operation = get_operation_ast(document, operation_name)
-        if operation is None or operation.operation is not OperationType.QUERY:
+        if operation is None or operation.operation not in PLANNED:
             return None
         definitions = operation.variable_definitions or ()
         variables = get_variable_values(schema._schema, definitions, raw_variables or {})
@@ -45,12 +46,12 @@ class KeptPlans:
         return None if plan is None else (plan, variables)
 
     def prepare(self, schema: Schema, document: DocumentNode) -> None:
-        """Plan the queries before they are asked for, unless their plans hang on variables."""
+        """Plan the operations before they are asked for, unless their plans hang on variables."""
         for each in document.definitions:
             if any(_conditions(each)):
                 return
         for each in document.definitions:
-            if isinstance(each, OperationDefinitionNode) and each.operation is OperationType.QUERY:
+            if isinstance(each, OperationDefinitionNode) and each.operation in PLANNED:
                 self._plan(schema, document, each, VariableValues({}, {}))
 
     def _plan(

@@ -61,7 +61,7 @@ class Place:
     field_nodes: list[FieldNode]
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)  # not frozen: that would be dearer to make than all that is done with it
 class PlanInfo:
     """What resolvers are told, in the place of graphql-core's own info: one for each field and run.
 
@@ -105,7 +105,7 @@ class Plan:
     size: int  # planned fields, over all types
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(slots=True)
 class Job:
     """A selection to be answered for some objects: a row of the answer for each source."""
 

@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from graphql import FieldNode, GraphQLField, ListValueNode, ObjectValueNode, ValueNode, VariableNode
 from graphql.execution.values import get_argument_values
@@ -16,6 +16,13 @@ from strawberry.types.info import Info
 
 from graph.plan.batch import Batch, batch_of
 from graph.plan.plan import Column, Place, Reading, Run, UncoveredError
+
+
+@runtime_checkable
+class Gate(Protocol):
+    """A field's extension that does no more than to refuse whom the field is not for, whatever the object."""
+
+    def admit(self, context: Any) -> None: ...
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,6 +56,17 @@ class TypeName:
 
     def read(self, sources: Column, run: Run) -> Column:
         return [self.name] * len(sources)
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What has been read already."""
+
+    may_wait: ClassVar[bool] = False
+    value: Any
+
+    def read(self, sources: Column, run: Run) -> Column:
+        return [self.value] * len(sources)
 
 
 @dataclass(frozen=True, slots=True)
@@ -116,6 +134,20 @@ class Resolver:
 
 
 @dataclass(frozen=True, slots=True)
+class Gated:
+    """A field that somebody may have to be refused first, once for all objects."""
+
+    may_wait: ClassVar[bool] = True
+    gates: tuple[Gate, ...]
+    reading: "Resolver | InBatch"
+
+    def read(self, sources: Column, run: Run) -> Any:
+        for gate in self.gates:
+            gate.admit(run.context)
+        return self.reading.read(sources, run)
+
+
+@dataclass(frozen=True, slots=True)
 class InBatch:
     """The field's batch, called for all objects at once."""
 
@@ -149,19 +181,23 @@ def reading_of(schema: Schema, place: Place, definition: GraphQLField) -> Readin
     arguments = Arguments.of(definition, place.field_nodes[0])
     resolver = field.base_resolver
     is_plain = resolver is not None and resolver.parent_parameter is None and resolver.root_parameter is None
-    if resolver is None or not is_plain or field.extensions or schema.exception_handlers:
+    gates = tuple(each for each in field.extensions if isinstance(each, Gate))
+    if resolver is None or not is_plain or len(gates) < len(field.extensions) or schema.exception_handlers:
         return WithExtensions(place=place, arguments=arguments, resolve=definition.resolve)
     converted = Converted(schema=schema, field=field, place=place, arguments=arguments)
     function: Callable[..., Any] = resolver.wrapped_func  # type: ignore[assignment]  # bound by now
     batch = batch_of(function)
-    if batch is not None:
-        return InBatch(converted=converted, batch=batch)
     info = resolver.info_parameter
-    return Resolver(
-        converted=converted,
-        function=function if resolver.self_parameter else partial(_without_source, function),
-        info_name=None if info is None else info.name,
+    reading = (
+        InBatch(converted=converted, batch=batch)
+        if batch is not None
+        else Resolver(
+            converted=converted,
+            function=function if resolver.self_parameter else partial(_without_source, function),
+            info_name=None if info is None else info.name,
+        )
     )
+    return Gated(gates, reading) if gates else reading
 
 
 def _without_source(function: Callable[..., Any], _source: object, **arguments: Any) -> Any:

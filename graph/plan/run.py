@@ -2,13 +2,37 @@
 
 from typing import Any
 
-from graph.plan.plan import AbnormalError, Column, Job, PlannedField, Run
+from graph.plan.plan import AbnormalError, Column, Job, PlannedField, Run, Selection
+from graph.plan.reading import Known
 from graph.plan.shape import ListOf, complete, settle
 
 
 async def run_plan(run: Run) -> dict[str, Any]:
     """The answer's data. Raises AbnormalError, or what a resolver or a scalar raised; nothing is left running."""
-    (data,) = run.answer(run.plan.root, [run.root_value])
+    return await _run_from(run.plan.root, run)
+
+
+async def read_root(run: Run) -> Any:
+    """The value of the only root field, or the exception that came of it: what run_plan_on goes on with."""
+    (only,) = run.plan.root.fields
+    column = _read(only, [run.root_value], run)
+    holder = [column]
+    await settle([holder])
+    if type(holder[0]) is not list:
+        return holder[0]  # of a batch
+    await settle(holder)
+    return holder[0][0]
+
+
+async def run_plan_on(value: Any, run: Run) -> dict[str, Any]:
+    """The same as run_plan, of a plan whose only root field has been read."""
+    (only,) = run.plan.root.fields
+    known = PlannedField(key=only.key, reading=Known(value), shape=only.shape)
+    return await _run_from(Selection(fields=(known,), keys=run.plan.root.keys), run)
+
+
+async def _run_from(root: Selection, run: Run) -> dict[str, Any]:
+    (data,) = run.answer(root, [run.root_value])
     while run.jobs:
         level, run.jobs = run.jobs, []
         await _run_level(level, run)

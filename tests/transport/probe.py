@@ -16,9 +16,10 @@ from strawberry.scalars import JSON
 
 from app.transport.http import graphql_endpoint
 from app.transport.server import UVICORN
-from graph.documents import DocumentStore, document_cache
+from graph.documents import document_cache
 from graph.limits import Limits
 from graph.masking import ApiError, MaskErrors
+from graph.store import DocumentStore
 
 SECRET = "the password is hunter2"
 

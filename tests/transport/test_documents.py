@@ -5,8 +5,8 @@ from graphql import parse
 from strawberry.types.execution import ExecutionResult
 
 from graph.cost import document_cost
-from graph.documents import DocumentStore, GoodDocument
 from graph.limits import Limits
+from graph.store import DocumentStore, GoodDocument
 from tests.transport.probe import Actor, Context, Log, make_schema
 
 pytestmark = pytest.mark.asyncio

@@ -7,9 +7,11 @@ from typing import Annotated
 
 import strawberry
 
-from graph.documents import DocumentStore, document_cache
+from graph.documents import document_cache
 from graph.limits import Limits
 from graph.plan.batch import batched
+from graph.planned import PlannedSchema
+from graph.store import DocumentStore
 from graph.types.scalars import JSON
 
 
@@ -194,7 +196,19 @@ class Mutation:
         info.context["ended"].append("count")
         return Item(number=len(info.context["ended"]))
 
+    @strawberry.mutation
+    async def refused(self, info: strawberry.Info) -> Item:
+        info.context["ended"].append("refused")
+        raise ValueError("refused")
+
+    @strawberry.mutation
+    def nothing(self, info: strawberry.Info) -> Item:
+        info.context["ended"].append("nothing")
+        return None  # type: ignore[return-value]
+
 
 def make_schema(store: DocumentStore, *, is_planning: bool) -> strawberry.Schema:
     cache = document_cache(Limits(), store=store, is_planning=is_planning)
-    return strawberry.Schema(Query, Mutation, types=[Cat, Dog], extensions=[cache])
+    made = PlannedSchema(Query, Mutation, types=[Cat, Dog], extensions=[cache])
+    made.store, made.limits, made.is_planning = store, Limits(), is_planning
+    return made

@@ -23,9 +23,9 @@ from app.transport.execution import Service, encode, execute, payload
 from auth.actor import ANONYMOUS, Actor, Role
 from graph import masking
 from graph.context import RequestContext
-from graph.documents import DocumentStore
 from graph.limits import Limits
 from graph.schema import build_schema
+from graph.store import DocumentStore
 from queries.page import encode_cursor
 from tests.conftest import Databases, backends_on
 from tests.graph.plan.operations import Generator, Operation, fields_below

@@ -5,20 +5,23 @@ from typing import Any
 
 import orjson
 import pytest
+from strawberry.schema.exceptions import InvalidOperationTypeError
+from strawberry.types.graphql import OperationType
 
 from app.transport.execution import encode, payload
-from graph.documents import DocumentStore, Runs
 from graph.plan.batch import batched
 from graph.plan.kept import PLANS_MAX
+from graph.store import DocumentStore, Runs
 from tests.graph.plan.shapes import Item, make_schema
 
-BY_PLAN, ABNORMAL, UNPLANNED = Runs(by_plan=1), Runs(abnormal=1), Runs(unplanned=1)
+BY_PLAN, ABNORMAL, UNPLANNED = Runs(by_plan=2), Runs(abnormal=2), Runs(unplanned=2)
 
 
 async def both(query: str, variables: dict[str, Any] | None = None) -> tuple[bytes, Runs]:
-    """The answer, the same by plan and by graphql-core, and how the former came by it."""
+    """The answer, the same by plan, by graphql-core and by plan again, once the document is known; and how they came
+    by it."""
     store = DocumentStore()
-    answers = [
+    first, expected, second = [
         encode(
             payload(
                 await make_schema(store, is_planning=is_planning).execute(
@@ -26,10 +29,10 @@ async def both(query: str, variables: dict[str, Any] | None = None) -> tuple[byt
                 )
             )
         )
-        for is_planning in (True, False)
+        for is_planning in (True, False, True)
     ]
-    assert answers[0] == answers[1]
-    return answers[0], store.runs
+    assert first == expected == second
+    return first, store.runs
 
 
 @pytest.mark.parametrize(
@@ -113,7 +116,7 @@ async def test_abnormal(query: str, data: Any, paths: list[list[Any]]) -> None:
     [
         ("{ __schema { queryType { name } } truth }", {}),
         ('{ __type(name: "Item") { name } }', {}),
-        ("mutation { count { number } }", {}),
+        ("mutation { a: count { number } b: count { number } }", {}),
         ("query($count: Int!) { items(count: $count) { number } }", {"count": "many"}),
         ("query($count: Int!) { items(count: $count) { number } }", {}),
     ],
@@ -224,11 +227,47 @@ def test_a_deadline_ends_all_of_it(query: str) -> None:
     assert store.runs == Runs()
 
 
-async def test_a_mutation_whose_selection_fails_runs_once() -> None:
-    ended: list[str] = []
-    schema = make_schema(DocumentStore(), is_planning=True)
-    result = await schema.execute("mutation { count { failsAt(number: 1) } }", context_value={"ended": ended})
-    assert (result.data, len(result.errors or ())) == (None, 1)
+@pytest.mark.parametrize(
+    ("text", "ended", "runs"),
+    [
+        ("mutation { count { number doubled } }", ["count"], BY_PLAN),
+        ("mutation { c: count { n: number ... on Item { doubled(by: 5) } } }", ["count"], BY_PLAN),
+        ("mutation { count { failsAt(number: 1) } }", ["count"], ABNORMAL),
+        ("mutation { count { number failsAt(number: 1) } }", ["count"], ABNORMAL),
+        ("mutation { refused { number } }", ["refused"], ABNORMAL),
+        ("mutation { nothing { number } }", ["nothing"], ABNORMAL),
+        ("mutation { __typename }", [], BY_PLAN),
+        ("mutation { count { number } other: count { number } }", ["count", "count"], UNPLANNED),
+    ],
+)
+async def test_a_mutation_runs_once_whatever_comes_of_it(text: str, ended: list[str], runs: Runs) -> None:
+    store = DocumentStore()
+    answers = []
+    for is_planning in (True, False, True):
+        schema, done = make_schema(store, is_planning=is_planning), list[str]()
+        answers.append(encode(payload(await schema.execute(text, context_value={"ended": done}))))
+        assert done == ended
+    assert answers[0] == answers[1] == answers[2]
+    assert store.runs == runs
+
+
+async def test_a_mutation_by_get_is_refused_before_it_runs() -> None:
+    store, ended = DocumentStore(), list[str]()
+    schema = make_schema(store, is_planning=True)
+    for _ in range(2):
+        with pytest.raises(InvalidOperationTypeError):
+            await schema.execute(
+                "mutation { count { number } }",
+                context_value={"ended": ended},
+                allowed_operation_types=[OperationType.QUERY],
+            )
+    await schema.execute("mutation { count { number } }", context_value={"ended": ended})
+    with pytest.raises(InvalidOperationTypeError):
+        await schema.execute(
+            "mutation { count { number } }",
+            context_value={"ended": ended},
+            allowed_operation_types=[OperationType.QUERY],
+        )
     assert ended == ["count"]
 
 
