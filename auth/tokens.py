@@ -20,6 +20,7 @@ CACHE_MAX = 10_000
 HEADERS_MAX = 16
 # A module's service comes with its API key: a token could not say which module it is the service of.
 TOKEN_ROLES = frozenset(Role) - {Role.MODULE_SERVICE}
+ROLES_BY_NAME = {role.value: role for role in TOKEN_ROLES}
 
 
 class InvalidToken(Exception):
@@ -155,7 +156,7 @@ def _actor_of(claims: dict[str, object]) -> Actor:
         raise InvalidToken("the token lacks its subject, roles or expiry")
     if not subject or "\0" in subject or not isinstance(issued, int | float):
         raise InvalidToken("the token's subject or time of issue is not one that could be revoked")
-    known = frozenset(role for role in TOKEN_ROLES if role.value in roles)
+    known = frozenset(ROLES_BY_NAME[name] for name in roles if isinstance(name, str) and name in ROLES_BY_NAME)
     if not known:
         raise InvalidToken("the token has no role that is known here")
     organization_id, company_id = _uuid_of(claims.get("org")), _uuid_of(claims.get("company"))

@@ -101,6 +101,10 @@ class RequestContext:
             services.instances,
         )
 
+    def end(self) -> None:
+        """Nothing of the operation is under way any more, and nothing will be asked for."""
+        self.loaders.end()
+
     def _tenant_values(self) -> TenantValues | None:
         tenant = self.actor.organization_id
         if tenant is None or not self.seen:

@@ -4,16 +4,15 @@ Loaders belong to one operation of one caller, so nothing loaded for somebody el
 """
 
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import cached_property, partial
+from functools import partial
 from typing import Any
 from uuid import UUID
-
-from strawberry.dataloader import DataLoader
 
 from auth.actor import Actor
 from cache.instances import Instances
 from cache.keys import EffectiveConfigId
-from graph.batching import BATCH_MAX, Batches, Follows, Loader
+from graph.batching import Batches, Follows
+from graph.loader import DataLoader, made_once
 from models.api_key import ModuleApiKeyRow
 from models.assignment import TenantModuleRow
 from models.database import Database
@@ -64,52 +63,52 @@ class Loaders(Batches):
         self._known_instances = instances
         self._tenant = None if actor.is_platform_admin else actor.organization_id
 
-    @cached_property
+    @made_once
     def module(self) -> DataLoader[str, ModuleRow | None]:
         return self._from_registry(
             module_queries.load_modules_by_codes, lambda registry, code: registry.module_for(self._actor, code)
         )
 
-    @cached_property
+    @made_once
     def version(self) -> DataLoader[tuple[str, str], ModuleVersionRow | None]:
         return self._from_registry(module_queries.load_versions, lambda registry, key: registry.versions.get(key))
 
-    @cached_property
+    @made_once
     def versions(self) -> DataLoader[tuple[str, PageRequest], Page[ModuleVersionRow]]:
         return self._by_page(module_queries.load_version_pages, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def requirements(self) -> DataLoader[None, Requirements]:
-        return Loader(load_fn=self._load_requirements)
+        return DataLoader(self._load_requirements)
 
-    @cached_property
+    @made_once
     def dependents(self) -> DataLoader[None, Mapping[str, list[str]]]:
-        return Loader(load_fn=self._load_dependents)
+        return DataLoader(self._load_dependents)
 
-    @cached_property
+    @made_once
     def industry(self) -> DataLoader[str, IndustryRow | None]:
         return self._from_registry(
             industry_queries.load_industries_by_codes, lambda registry, code: registry.industry_for(self._actor, code)
         )
 
-    @cached_property
+    @made_once
     def industry_modules(self) -> DataLoader[str, list[IndustryModuleRow] | None]:
         return self._from_registry(
             industry_queries.load_industry_modules, lambda registry, code: registry.industry_modules.get(code)
         )
 
-    @cached_property
+    @made_once
     def organization(self) -> DataLoader[UUID, OrganizationRecord | None]:
         if self._tenant is None:
             return self._by_key(organization_queries.load_organizations_by_ids, Follows.ORGANIZATION)
         query = organization_queries.load_tenants_organizations
         return self._of_tenant(self._tenant, query, lambda: None, TenantValues.organizations)
 
-    @cached_property
+    @made_once
     def company(self) -> DataLoader[UUID, CompanyRecord | None]:
         return self._by_key(organization_queries.load_companies_by_ids, Follows.ORGANIZATION)
 
-    @cached_property
+    @made_once
     def companies(self) -> DataLoader[tuple[UUID, PageRequest], Page[CompanyRecord]]:
         if self._tenant is None:
             return self._by_page(organization_queries.load_company_pages, Follows.ORGANIZATION)
@@ -117,77 +116,77 @@ class Loaders(Batches):
         query = partial(organization_queries.load_tenants_company_pages, only=only)
         return self._of_tenant(self._tenant, query, lambda: Page(items=[], keys=[], has_next=False))
 
-    @cached_property
+    @made_once
     def assignments(self) -> DataLoader[UUID, list[Assigned]]:
         if self._tenant is None:
             return self._lists(assignment_queries.load_assignments_by_organizations, Follows.ORGANIZATION)
         query = assignment_queries.load_tenants_assignments
         return self._of_tenant(self._tenant, query, list, TenantValues.assignments)
 
-    @cached_property
+    @made_once
     def assigned_dependents(self) -> DataLoader[UUID, Mapping[str, list[str]] | None]:
         return self._by_key(assignment_queries.load_dependents_by_organizations, Follows.ORGANIZATION)
 
-    @cached_property
+    @made_once
     def module_assignments(self) -> DataLoader[tuple[str, PageRequest], Page[TenantModuleRow]]:
         return self._by_page(assignment_queries.load_assignment_pages_by_modules, Follows.ORGANIZATION)
 
-    @cached_property
+    @made_once
     def assignment_count(self) -> DataLoader[str, int | None]:
         return self._by_key(assignment_queries.count_assignments_by_modules, Follows.ORGANIZATION)
 
-    @cached_property
+    @made_once
     def adoption(self) -> DataLoader[str, Adoption | None]:
         return self._by_key(adoption_queries.load_adoption_by_modules, None)
 
-    @cached_property
+    @made_once
     def api_keys(self) -> DataLoader[str, list[ModuleApiKeyRow]]:
         return self._lists(api_key_queries.load_api_keys_by_modules, None)
 
-    @cached_property
+    @made_once
     def subgraph(self) -> DataLoader[str, SubgraphVersionRow | None]:
         return self._by_key(subgraph_queries.load_active_subgraphs, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def subgraph_by_id(self) -> DataLoader[UUID, SubgraphVersionRow | None]:
         return self._by_key(subgraph_queries.load_subgraphs_by_ids, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def subgraph_texts(self) -> DataLoader[UUID, SubgraphTexts | None]:
         return self._by_key(subgraph_queries.load_subgraph_texts, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def subgraphs(self) -> DataLoader[tuple[str, PageRequest], Page[SubgraphVersionRow]]:
         return self._by_page(subgraph_queries.load_subgraph_pages, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def supergraph(self) -> DataLoader[int, SupergraphRow | None]:
         return self._by_key(supergraph_queries.load_supergraphs, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def supergraph_texts(self) -> DataLoader[int, SupergraphTexts | None]:
         return self._by_key(supergraph_queries.load_supergraph_texts, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def supergraph_head(self) -> DataLoader[None, int | None]:
         return self._by_key(supergraph_queries.load_heads, Follows.REGISTRY)
 
-    @cached_property
+    @made_once
     def instances(self) -> DataLoader[str, list[Instance]]:
         return self._instances_from(self._known_instances)
 
-    @cached_property
+    @made_once
     def config_layers(self) -> DataLoader[ConfigKey, list[ConfigLayers]]:
         if self._tenant is None:
             return self._lists(config_queries.load_config_layers, Follows.ORGANIZATION)
         query = partial(config_queries.load_tenants_config_layers, load_versions=self.version.load_many)
         return self._of_tenant(self._tenant, query, list)
 
-    @cached_property
+    @made_once
     def effective_configs(self) -> DataLoader[ConfigKey, Sequence[ConfigLayers | KeptConfig]]:
         """Merged, by way of Redis where that is known to be new enough; their layers otherwise."""
         if self._tenant is None:
-            return Loader(load_fn=self.config_layers.load_many, max_batch_size=BATCH_MAX)
+            return DataLoader(self.config_layers.load_many)
         return self._of_tenant(self._tenant, self._layers, list, self._kept_configs)
 
     async def _layers(self, _reads: object, _tenant: UUID, keys: Sequence[ConfigKey]) -> Mapping[ConfigKey, Any]:
@@ -232,4 +231,4 @@ class Loaders(Batches):
             found = await instance_queries.load_instances(instances, codes)
             return [found[code] for code in codes]
 
-        return Loader(load_fn=load, max_batch_size=BATCH_MAX)
+        return DataLoader(load)

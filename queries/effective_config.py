@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import datetime
-from functools import cached_property
 from typing import Any, NamedTuple
 from uuid import UUID
 
@@ -26,7 +25,7 @@ class ConfigKey(NamedTuple):
     company_id: UUID | None
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)  # many are made for one answer, so not frozen; nobody changes them
 class ModuleLayers:
     """What the registry and the organization say of one module. Provenance is the text of JSON: seldom asked for."""
 
@@ -41,14 +40,17 @@ class ModuleLayers:
     configuration: JsonObject
     sources: str
     revision: int
+    _merged: JsonObject | None = None
 
-    @cached_property
+    @property
     def values(self) -> JsonObject:
         """Merged, once for all companies that are asked for together. Nobody changes them."""
-        return overlaid(overlaid(self.defaults, self.industry), self.configuration)
+        if self._merged is None:
+            self._merged = overlaid(overlaid(self.defaults, self.industry), self.configuration)
+        return self._merged
 
 
-@dataclass(frozen=True)
+@dataclass(slots=True, eq=False)
 class ConfigLayers:
     """What the tiers say of one module, and the rev that last touched any of the tenant's."""
 
@@ -57,6 +59,7 @@ class ConfigLayers:
     company: JsonObject
     company_sources: str
     revision: int
+    _merged: JsonObject | None = None
 
     @property
     def organization_id(self) -> UUID:
@@ -66,10 +69,12 @@ class ConfigLayers:
     def module(self) -> str:
         return self.base.module
 
-    @cached_property
+    @property
     def values(self) -> JsonObject:
         """Merged. Nobody changes them."""
-        return overlaid(self.base.values, self.company)
+        if self._merged is None:
+            self._merged = overlaid(self.base.values, self.company)
+        return self._merged
 
 
 class KeptConfig(NamedTuple):

@@ -49,12 +49,16 @@ class Registry:
             if (row := self.modules.get(code)) is not None
         )
 
+    @cached_property
+    def public(self) -> Mapping[str, ModuleRow]:
+        """The modules that everybody may see."""
+        return {
+            code: row for code, row in self.modules.items() if row.tier != "INTERNAL" and row.visibility == "PUBLIC"
+        }
+
     def module_for(self, actor: Actor, code: str) -> ModuleRow | None:
         """None also for a module that is not public: who has it may see it, and the registry knows of no tenant."""
-        row = self.modules.get(code)
-        if row is None or actor.is_platform_admin:
-            return row
-        return row if row.tier != "INTERNAL" and row.visibility == "PUBLIC" else None
+        return (self.modules if actor.is_platform_admin else self.public).get(code)
 
     def industry_for(self, actor: Actor, code: str) -> IndustryRow | None:
         row = self.industries.get(code)

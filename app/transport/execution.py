@@ -123,6 +123,13 @@ async def execute(
         return failure(fault(error))
 
 
+def end(context: object) -> None:
+    """Tell an operation's context, if it wants to be told, that all has ended well."""
+    told = getattr(context, "end", None)
+    if told is not None:
+        told()
+
+
 async def stream(
     service: Service, request: GraphQLRequest, *, context: object
 ) -> AsyncGenerator[ExecutionResult, None]:

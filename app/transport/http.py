@@ -182,7 +182,10 @@ class _Asked:
             self.service.keeping.tell(context, revisions, self.need)
         allowed = OPERATIONS_BY_METHOD[self.scope["method"]]
         async with _cancelled_when_gone(self.receive):
-            return await execution.execute(self.service, request, context=context, allowed=allowed), context
+            result = await execution.execute(self.service, request, context=context, allowed=allowed)
+        if not result.errors:  # of an error, graphql-core may have left something running
+            execution.end(context)
+        return result, context
 
 
 async def _read(scope: Scope, headers: Mapping[str, str], *, receive: Receive, limits: Limits) -> bytes:

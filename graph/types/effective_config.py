@@ -156,6 +156,11 @@ async def load_effective_configs(info: Info, keys: Sequence[ConfigKey]) -> list[
     return [[EffectiveConfig.of(each) for each in found.get(key, ())] for key in keys]
 
 
+@batched(EffectiveConfig.values)
+def values_of_configs(configs: list[EffectiveConfig], info: Info) -> list[JSON]:
+    return [config.merged.values for config in configs]
+
+
 @batched(EffectiveConfig.module)
 async def modules_of_configs(configs: list[EffectiveConfig], info: Info) -> list[Module]:
     return await load_modules(info, [config.merged.module for config in configs])

@@ -16,6 +16,7 @@ from graph.types.instance import ModuleInstance, away
 from graph.types.scalars import JSON
 from models.module import ModuleRow, ModuleVersionRow
 from queries.instance import InstancesAway
+from queries.registry import Registry
 from rules.dependency_graph import transitive_dependencies
 from rules.manifest import Requirement
 
@@ -248,23 +249,24 @@ async def load_module(info: Info, code: str) -> Module:
 
 async def load_modules(info: Info, codes: Sequence[str]) -> list[Module]:
     """Modules that must be there, in order. One that is asked for several times is one object."""
-    found: dict[str, Module] = {}
     wanted = list(dict.fromkeys(codes))
-    for code, row in zip(wanted, await info.context.loaders.module.load_many(wanted), strict=True):
+    rows = await info.context.loaders.module.load_many(wanted)
+    registry = info.context.registry_at_hand()
+    found: dict[str, Module] = {}
+    for code, row in zip(wanted, rows, strict=True):
         if row is None:
             raise ApiError("NOT_FOUND", f"module {code} is gone")
-        found[code] = _shown(info, row)
+        found[code] = _shown(registry, code, row)
     return [found[code] for code in codes]
 
 
-def _shown(info: Info, row: ModuleRow) -> Module:
+def _shown(registry: Registry | None, code: str, row: ModuleRow) -> Module:
     """What the row looks like: of the registry's rows made once, for whoever may see them."""
-    registry = info.context.registry_at_hand()
-    if registry is None or registry.modules.get(row.module_id) is not row:
+    if registry is None or registry.modules.get(code) is not row:
         return Module.from_row(row)
-    shown = registry.shown.get(row.module_id)
+    shown = registry.shown.get(code)
     if not isinstance(shown, Module):
-        shown = registry.shown[row.module_id] = Module.from_row(row)
+        shown = registry.shown[code] = Module.from_row(row)
     return shown
 
 

@@ -1,0 +1,117 @@
+"""A DataLoader: what is asked for in one tick of the event loop is read at once, and what was read is not read again.
+
+Strawberry's makes several futures and two callbacks for every key, and was a tenth of a cold answer; this one makes a
+future for everybody who waits, however many keys they wait for (docs/decisions/0028-loaders.md). Never holds: what is
+read, and how.
+"""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable, Iterable, Sequence
+from typing import Any, Generic, TypeVar
+
+K = TypeVar("K", bound=Hashable)
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+class made_once(Generic[T]):  # noqa: N801  # a decorator
+    """functools.cached_property without the lock that it takes before Python 3.12: all are of one event loop."""
+
+    def __init__(self, make: Callable[[Any], T]) -> None:
+        self._make, self._name = make, make.__name__
+
+    def __get__(self, owner: object, _class: type | None = None) -> T:
+        made = owner.__dict__[self._name] = self._make(owner)
+        return made
+
+
+class _Batch(Generic[K]):
+    """Keys that are read together, and who waits for them."""
+
+    __slots__ = ("keys", "waiting")
+
+    def __init__(self) -> None:
+        self.keys: list[K] = []
+        self.waiting: list[asyncio.Future[None]] = []
+
+
+class DataLoader(Generic[K, V]):
+    """Of one operation. `load_fn` answers a value for each key, in their order; an exception among them is raised for
+    who asked for that key, and one that it raises for all. Either is remembered like a value.
+
+    Whoever waits may be cancelled, as graphql-core does with the siblings of an error, and takes nobody along: neither
+    others who wait for the same, nor the batch.
+    """
+
+    def __init__(self, load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]]) -> None:
+        self._load_fn = load_fn
+        self._found: dict[K, V | Exception] = {}
+        self._batches: dict[K, _Batch[K]] = {}  # of keys that are being waited for
+        self._next: _Batch[K] | None = None
+        self._running: set[asyncio.Task[None]] = set()
+
+    async def load(self, key: K) -> V:
+        """Raises what came of this key."""
+        if key not in self._found:
+            await self._wait((key,))
+        return _value(self._found[key])
+
+    async def load_many(self, keys: Iterable[K]) -> list[V]:
+        """In their order. Raises what came of the first that failed."""
+        wanted, found = list(keys), self._found
+        if missing := [key for key in wanted if key not in found]:
+            await self._wait(missing)
+        return [_value(found[key]) for key in wanted]
+
+    async def _wait(self, missing: Sequence[K]) -> None:
+        loop = asyncio.get_running_loop()
+        batches: dict[int, _Batch[K]] = {}
+        for key in missing:
+            batch = self._batches.get(key)
+            if batch is None:
+                batch = self._batches[key] = self._open(loop)
+                batch.keys.append(key)
+            batches[id(batch)] = batch
+        for batch in batches.values():
+            # one for each who waits: who is cancelled cancels his own
+            ready: asyncio.Future[None] = loop.create_future()
+            batch.waiting.append(ready)
+            await ready
+
+    def _open(self, loop: asyncio.AbstractEventLoop) -> _Batch[K]:
+        if self._next is None:
+            self._next = _Batch()
+            loop.call_soon(self._start)
+        return self._next
+
+    def _start(self) -> None:
+        task = asyncio.create_task(self._read())
+        self._running.add(task)
+        task.add_done_callback(self._running.discard)
+
+    async def _read(self) -> None:
+        batch, self._next = self._next, None
+        assert batch is not None
+        try:
+            values = await self._load_fn(batch.keys)
+            if len(values) != len(batch.keys):
+                raise ValueError(f"asked for {len(batch.keys)} keys, got {len(values)} values")
+            self._found.update(zip(batch.keys, values, strict=True))
+        except Exception as error:  # noqa: BLE001 - handed on to all who wait, none is swallowed
+            self._found.update(dict.fromkeys(batch.keys, error))
+        except BaseException:
+            for ready in batch.waiting:
+                ready.cancel()
+            raise
+        finally:
+            for key in batch.keys:
+                self._batches.pop(key, None)
+        for ready in batch.waiting:
+            if not ready.done():
+                ready.set_result(None)
+
+
+def _value(found: V | Exception) -> V:
+    if isinstance(found, Exception):
+        raise found
+    return found
