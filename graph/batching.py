@@ -35,13 +35,19 @@ class Follows(Enum):
 
 
 class RegistryLoader(DataLoader[K, V | None]):
-    """`find` answers what this operation can be told of the registry without asking anybody: that waits for no tick."""
+    """From the registry in memory; what is not there, or not for everybody to see, the database is asked for.
+
+    What this operation can be told of the registry without asking anybody waits for no tick.
+    """
 
     def __init__(
-        self, load: Callable[[list[K]], Awaitable[list[V | None]]], find: Callable[[Iterable[K]], list[V] | None]
+        self,
+        batches: Batches,
+        query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]],
+        pick: Callable[[Registry, Actor, K], V | None],
     ) -> None:
-        super().__init__(load)
-        self._find = find
+        super().__init__(self._fetch)
+        self._of, self._query, self._pick = batches, query, pick
 
     async def load(self, key: K) -> V | None:
         found = self._find((key,))
@@ -50,7 +56,57 @@ class RegistryLoader(DataLoader[K, V | None]):
     async def load_many(self, keys: Iterable[K]) -> list[V | None]:
         wanted = tuple(keys)
         found = self._find(wanted)
-        return await super().load_many(wanted) if found is None else [*found]
+        return await super().load_many(wanted) if found is None else found
+
+    def _find(self, keys: Iterable[K]) -> list[V | None] | None:
+        registry = self._of.at_hand()
+        if registry is None:
+            return None
+        pick, actor = self._pick, self._of.actor
+        found = [pick(registry, actor, key) for key in keys]
+        if None in found:
+            return None
+        self._of.note_read(Follows.REGISTRY)
+        return found
+
+    async def _fetch(self, keys: list[K]) -> list[V | None]:
+        of = self._of
+        of.note_read(Follows.REGISTRY)
+        registry = await of.registry()
+        found: dict[K, V] = {}
+        if registry is not None:
+            found = {key: row for key in keys if (row := self._pick(registry, of.actor, key)) is not None}
+        if missing := [key for key in keys if key not in found]:
+            async with of.reader(Follows.REGISTRY) as reader:
+                found.update(await self._query(reader, missing))
+        return [found.get(key) for key in keys]
+
+
+class TenantLoader(DataLoader[K, V]):
+    """The hot ones: a tenant's own, without a session, and together with what other tenants ask just now.
+
+    `kept`: the same by way of Redis, for an answer that is known how new it must be.
+    """
+
+    def __init__(
+        self,
+        batches: Batches,
+        tenant: UUID,
+        query: Callable[[TenantReads, UUID, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]],
+        default: Callable[[], V],
+        kept: Callable[[TenantValues, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]] | None = None,
+    ) -> None:
+        super().__init__(self._fetch)
+        self._of, self._tenant, self._query, self._default, self._kept = batches, tenant, query, default, kept
+
+    async def _fetch(self, keys: list[K]) -> list[V | Refusal]:
+        self._of.note_read(Follows.ORGANIZATION)
+        values = None if self._kept is None else self._of.values()
+        if self._kept is None or values is None:
+            found = await self._query(self._of.tenant_reads, self._tenant, keys)
+        else:
+            found = await self._kept(values, keys)
+        return [found[key] if key in found else self._default() for key in keys]
 
 
 class Batches:
@@ -70,79 +126,27 @@ class Batches:
         at_hand: Callable[[], Registry | None],
         values: Callable[[], TenantValues | None],
     ) -> None:
-        self._database, self._actor, self._note_read = database, actor, note_read
-        self._registry, self._at_hand, self._values = registry, at_hand, values
+        self._database, self.actor, self.note_read = database, actor, note_read
+        self.registry, self.at_hand, self.values = registry, at_hand, values
 
     def end(self) -> None:
         """Let go of everything: loaders, what they read and whose they are refer to each other, and would all wait for
         the collector, which was a third of the processor time of cold queries."""
         self.__dict__.clear()
 
-    def _reader(self, what: Follows | None) -> AbstractAsyncContextManager[Reader]:
-        self._note_read(what)
-        return open_reader(self._database, self._actor)
+    @property
+    def tenant_reads(self) -> TenantReads:
+        return self._database.tenant_reads
 
-    def _from_registry(
-        self,
-        query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]],
-        pick: Callable[[Registry, K], V | None],
-    ) -> DataLoader[K, V | None]:
-        """What is not in the registry in memory, or not for everybody to see, the database is asked for."""
-
-        async def load(keys: list[K]) -> list[V | None]:
-            self._note_read(Follows.REGISTRY)
-            registry = await self._registry()
-            found: dict[K, V] = {}
-            if registry is not None:
-                found = {key: row for key in keys if (row := pick(registry, key)) is not None}
-            if missing := [key for key in keys if key not in found]:
-                async with self._reader(Follows.REGISTRY) as reader:
-                    found.update(await query(reader, missing))
-            return [found.get(key) for key in keys]
-
-        def find(keys: Iterable[K]) -> list[V] | None:
-            registry = self._at_hand()
-            if registry is None:
-                return None
-            found = []
-            for key in keys:
-                row = pick(registry, key)
-                if row is None:
-                    return None
-                found.append(row)
-            self._note_read(Follows.REGISTRY)
-            return found
-
-        return RegistryLoader(load, find)
-
-    def _of_tenant(
-        self,
-        tenant: UUID,
-        query: Callable[[TenantReads, UUID, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]],
-        default: Callable[[], V],
-        kept: Callable[[TenantValues, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]] | None = None,
-    ) -> DataLoader[K, V]:
-        """The hot ones: a tenant's own, without a session, and together with what other tenants ask just now.
-
-        `kept`: the same by way of Redis, for an answer that is known how new it must be.
-        """
-
-        async def load(keys: list[K]) -> list[V | Refusal]:
-            self._note_read(Follows.ORGANIZATION)
-            values = None if kept is None else self._values()
-            if kept is None or values is None:
-                found = await query(self._database.tenant_reads, tenant, keys)
-            else:
-                found = await kept(values, keys)
-            return [found[key] if key in found else default() for key in keys]
-
-        return DataLoader(load)
+    def reader(self, what: Follows | None) -> AbstractAsyncContextManager[Reader]:
+        self.note_read(what)
+        return open_reader(self._database, self.actor)
 
     def _by_key(
         self, query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]], what: Follows | None
     ) -> DataLoader[K, V | None]:
         async def load(keys: list[K]) -> list[V | None]:
-            async with self._reader(what) as reader:
+            async with self.reader(what) as reader:
                 found = await query(reader, keys)
             return [found.get(key) for key in keys]
 
@@ -152,7 +156,7 @@ class Batches:
         self, query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, list[V]]]], what: Follows | None
     ) -> DataLoader[K, list[V]]:
         async def load(keys: list[K]) -> list[list[V]]:
-            async with self._reader(what) as reader:
+            async with self.reader(what) as reader:
                 found = await query(reader, keys)
             return [found.get(key, []) for key in keys]
 
@@ -168,7 +172,7 @@ class Batches:
             for request in dict.fromkeys(request for _, request in keys):
                 parents = [parent for parent, asked in keys if asked == request]
                 try:
-                    async with self._reader(what) as reader:
+                    async with self.reader(what) as reader:
                         pages = await query(reader, parents, request)
                 except Refusal as refusal:  # of this page's cursor: the other pages are sound
                     found.update({(parent, request): refusal for parent in parents})

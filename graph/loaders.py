@@ -11,7 +11,7 @@ from uuid import UUID
 from auth.actor import Actor
 from cache.instances import Instances
 from cache.keys import EffectiveConfigId
-from graph.batching import Batches, Follows
+from graph.batching import Batches, Follows, RegistryLoader, TenantLoader
 from graph.loader import DataLoader, made_once
 from models.api_key import ModuleApiKeyRow
 from models.assignment import TenantModuleRow
@@ -65,13 +65,11 @@ class Loaders(Batches):
 
     @made_once
     def module(self) -> DataLoader[str, ModuleRow | None]:
-        return self._from_registry(
-            module_queries.load_modules_by_codes, lambda registry, code: registry.module_for(self._actor, code)
-        )
+        return RegistryLoader(self, module_queries.load_modules_by_codes, Registry.module_for)
 
     @made_once
     def version(self) -> DataLoader[tuple[str, str], ModuleVersionRow | None]:
-        return self._from_registry(module_queries.load_versions, lambda registry, key: registry.versions.get(key))
+        return RegistryLoader(self, module_queries.load_versions, Registry.version_for)
 
     @made_once
     def versions(self) -> DataLoader[tuple[str, PageRequest], Page[ModuleVersionRow]]:
@@ -87,22 +85,18 @@ class Loaders(Batches):
 
     @made_once
     def industry(self) -> DataLoader[str, IndustryRow | None]:
-        return self._from_registry(
-            industry_queries.load_industries_by_codes, lambda registry, code: registry.industry_for(self._actor, code)
-        )
+        return RegistryLoader(self, industry_queries.load_industries_by_codes, Registry.industry_for)
 
     @made_once
     def industry_modules(self) -> DataLoader[str, list[IndustryModuleRow] | None]:
-        return self._from_registry(
-            industry_queries.load_industry_modules, lambda registry, code: registry.industry_modules.get(code)
-        )
+        return RegistryLoader(self, industry_queries.load_industry_modules, Registry.industry_modules_for)
 
     @made_once
     def organization(self) -> DataLoader[UUID, OrganizationRecord | None]:
         if self._tenant is None:
             return self._by_key(organization_queries.load_organizations_by_ids, Follows.ORGANIZATION)
         query = organization_queries.load_tenants_organizations
-        return self._of_tenant(self._tenant, query, lambda: None, TenantValues.organizations)
+        return TenantLoader(self, self._tenant, query, lambda: None, TenantValues.organizations)
 
     @made_once
     def company(self) -> DataLoader[UUID, CompanyRecord | None]:
@@ -112,16 +106,16 @@ class Loaders(Batches):
     def companies(self) -> DataLoader[tuple[UUID, PageRequest], Page[CompanyRecord]]:
         if self._tenant is None:
             return self._by_page(organization_queries.load_company_pages, Follows.ORGANIZATION)
-        only = self._actor.company_id
+        only = self.actor.company_id
         query = partial(organization_queries.load_tenants_company_pages, only=only)
-        return self._of_tenant(self._tenant, query, lambda: Page(items=[], keys=[], has_next=False))
+        return TenantLoader(self, self._tenant, query, lambda: Page(items=[], keys=[], has_next=False))
 
     @made_once
     def assignments(self) -> DataLoader[UUID, list[Assigned]]:
         if self._tenant is None:
             return self._lists(assignment_queries.load_assignments_by_organizations, Follows.ORGANIZATION)
         query = assignment_queries.load_tenants_assignments
-        return self._of_tenant(self._tenant, query, list, TenantValues.assignments)
+        return TenantLoader(self, self._tenant, query, list, TenantValues.assignments)
 
     @made_once
     def assigned_dependents(self) -> DataLoader[UUID, Mapping[str, list[str]] | None]:
@@ -180,14 +174,14 @@ class Loaders(Batches):
         if self._tenant is None:
             return self._lists(config_queries.load_config_layers, Follows.ORGANIZATION)
         query = partial(config_queries.load_tenants_config_layers, load_versions=self.version.load_many)
-        return self._of_tenant(self._tenant, query, list)
+        return TenantLoader(self, self._tenant, query, list)
 
     @made_once
     def effective_configs(self) -> DataLoader[ConfigKey, Sequence[ConfigLayers | KeptConfig]]:
         """Merged, by way of Redis where that is known to be new enough; their layers otherwise."""
         if self._tenant is None:
             return DataLoader(self.config_layers.load_many)
-        return self._of_tenant(self._tenant, self._layers, list, self._kept_configs)
+        return TenantLoader(self, self._tenant, self._layers, list, self._kept_configs)
 
     async def _layers(self, _reads: object, _tenant: UUID, keys: Sequence[ConfigKey]) -> Mapping[ConfigKey, Any]:
         return dict(zip(keys, await self.config_layers.load_many(keys), strict=True))
@@ -210,11 +204,11 @@ class Loaders(Batches):
         return {key: [found[each] for each in several if each in found] for key, several in wanted.items()}
 
     async def _load_requirements(self, keys: list[None]) -> list[Requirements]:
-        registry = await self._registry()
+        registry = await self.registry()
         if registry is not None:
-            self._note_read(Follows.REGISTRY)
+            self.note_read(Follows.REGISTRY)
             return [registry.requirements for _ in keys]
-        async with self._reader(Follows.REGISTRY) as reader:
+        async with self.reader(Follows.REGISTRY) as reader:
             found = await module_queries.load_requirements(reader)
         return [found for _ in keys]
 
@@ -227,7 +221,7 @@ class Loaders(Batches):
 
     def _instances_from(self, instances: Instances) -> DataLoader[str, list[Instance]]:
         async def load(codes: list[str]) -> list[list[Instance]]:
-            self._note_read(None)
+            self.note_read(None)
             found = await instance_queries.load_instances(instances, codes)
             return [found[code] for code in codes]
 

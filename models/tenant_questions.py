@@ -74,7 +74,7 @@ class TenantQuestions:
         return send
 
     async def _send(self, question: Question, asked: Sequence[Arguments]) -> Mapping[Arguments, Rows]:
-        found: dict[Arguments, list[asyncpg.Record]] = {}
+        answers: list[list[asyncpg.Record]] = [[] for _ in asked]
         for row in await self._fetch(question.statement, *map(list, zip(*asked, strict=True))):
-            found.setdefault(asked[row["n"] - 1], []).append(row)
-        return found
+            answers[row[0] - 1].append(row)  # `n`, the question's place, is the first column of each
+        return {each: rows for each, rows in zip(asked, answers, strict=True) if rows}

@@ -23,6 +23,7 @@ from queries.module import catalog_of, requirements_of
 from rules.dependency_resolution import Catalog
 from rules.manifest import Requirement
 
+T = TypeVar("T")
 R = TypeVar("R", ModuleRow, ModuleVersionRow, IndustryRow, IndustryModuleRow)
 
 
@@ -36,9 +37,8 @@ class Registry:
     industries: Mapping[str, IndustryRow]
     industry_modules: Mapping[str, list[IndustryModuleRow]]
     requirements: Mapping[str, tuple[Requirement, ...]]  # of the latest version
-    shown: dict[str, object] = field(
-        default_factory=dict
-    )  # what its modules are shown as, as far as that was asked for
+    # what its modules and industries are shown as, as far as that was asked for
+    shown: dict[tuple[type, str], object] = field(default_factory=dict)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -59,6 +59,19 @@ class Registry:
     def module_for(self, actor: Actor, code: str) -> ModuleRow | None:
         """None also for a module that is not public: who has it may see it, and the registry knows of no tenant."""
         return (self.modules if actor.is_platform_admin else self.public).get(code)
+
+    def shown_as(self, kind: type[T], code: str, make: Callable[[], T]) -> T:
+        """Made once, and the same for everybody: nobody may change it."""
+        found = self.shown.get((kind, code))
+        if not isinstance(found, kind):
+            found = self.shown[kind, code] = make()
+        return found
+
+    def version_for(self, _actor: Actor, key: tuple[str, str]) -> ModuleVersionRow | None:
+        return self.versions.get(key)
+
+    def industry_modules_for(self, _actor: Actor, code: str) -> list[IndustryModuleRow] | None:
+        return self.industry_modules.get(code)
 
     def industry_for(self, actor: Actor, code: str) -> IndustryRow | None:
         row = self.industries.get(code)

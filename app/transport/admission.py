@@ -6,8 +6,6 @@ whoever asked, and asked again meanwhile. Never holds: who may do what.
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 
 
 class Busy(Exception):
@@ -31,17 +29,12 @@ class Admission:
     def waiting(self) -> int:
         return len(self._waiting)
 
-    @asynccontextmanager
-    async def place(self) -> AsyncIterator[None]:
-        """Holds one place. Raises Busy when there is none in time."""
+    async def enter(self) -> None:
+        """Take a place, which `leave` gives back. Raises Busy when there is none in time."""
         if self.running < self._running_max:
             self.running += 1
         else:
             await self._wait()
-        try:
-            yield
-        finally:
-            self._leave()
 
     async def _wait(self) -> None:
         if len(self._waiting) >= self._waiting_max:
@@ -54,7 +47,7 @@ class Admission:
                 await turn
         except BaseException as error:
             if turn.done() and not turn.cancelled():
-                self._leave()  # the place came at the same moment: it is the next one's
+                self.leave()  # the place came at the same moment: it is the next one's
             elif turn in self._waiting:  # not if somebody who left has passed over it
                 self._waiting.remove(turn)
             if not isinstance(error, TimeoutError):
@@ -62,7 +55,7 @@ class Admission:
             self.refused += 1
             raise Busy from None
 
-    def _leave(self) -> None:
+    def leave(self) -> None:
         """Hand the place on, or give it back."""
         while self._waiting:
             turn = self._waiting.popleft()

@@ -2,16 +2,15 @@
 
 import asyncio
 import time
-from collections.abc import AsyncGenerator, Callable, Iterable
+from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from inspect import isawaitable
-from typing import Any, cast
+from typing import Any, Protocol, cast
 from uuid import UUID
 
 import orjson
 from graphql import GraphQLError
-from starlette.requests import HTTPConnection
 from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import CannotGetOperationTypeError, InvalidOperationTypeError
 from strawberry.types.execution import ExecutionResult
@@ -26,6 +25,13 @@ from graph.limits import Limits
 from graph.masking import OPERATION_UNKNOWN, UNAVAILABLE, ApiError, fault
 
 SINGLE_RESULT = frozenset({OperationType.QUERY, OperationType.MUTATION})
+
+
+class Connected(Protocol):
+    """What an operation came over: a request, a handshake."""
+
+    @property
+    def headers(self) -> Mapping[str, str]: ...
 
 
 @dataclass(frozen=True)
@@ -47,7 +53,7 @@ class Service:
     schema: BaseSchema
     # Takes the bearer token, or None; answers an actor or an awaitable of one; raises ApiError for a bad token.
     authenticate: Callable[[str | None], Any]
-    context_for: Callable[[HTTPConnection, Any], object]
+    context_for: Callable[[Connected, Any], object]
     limits: Limits
     # An actor that stands for all with the same rights, hashable: subscriptions are executed as it, and shared among
     # those it stands for. None: each is executed by itself.
@@ -99,7 +105,11 @@ async def execute(
     seconds = service.limits.execution_seconds
     deadline = asyncio.timeout(seconds)
     try:
-        async with service.admission.place(), deadline:
+        await service.admission.enter()
+    except Busy:
+        return failure(GraphQLError("The server is busy; try again.", extensions={"code": UNAVAILABLE}))
+    try:
+        async with deadline:
             return await service.schema.execute(
                 request.query,
                 variable_values=request.variables,
@@ -112,8 +122,6 @@ async def execute(
         return failure(GraphQLError(error.as_http_error_reason(), extensions={"code": OPERATION_UNKNOWN}))
     except InvalidOperationTypeError:
         raise
-    except Busy:
-        return failure(GraphQLError("The server is busy; try again.", extensions={"code": UNAVAILABLE}))
     except TimeoutError as error:
         if not deadline.expired():
             return failure(fault(error))
@@ -121,6 +129,8 @@ async def execute(
         return failure(GraphQLError(message, extensions={"code": "TIMEOUT"}))
     except Exception as error:  # noqa: BLE001 - whatever it is, the client gets a masked error
         return failure(fault(error))
+    finally:
+        service.admission.leave()
 
 
 def end(context: object) -> None:

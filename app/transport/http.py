@@ -2,12 +2,10 @@
 
 import asyncio
 import hashlib
-from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
-from starlette.requests import HTTPConnection
 from starlette.types import Receive, Scope, Send
 from strawberry.schema import BaseSchema
 from strawberry.schema.exceptions import InvalidOperationTypeError
@@ -50,7 +48,7 @@ def graphql_endpoint(
     schema: BaseSchema,
     *,
     authenticate: Callable[[str | None], Any],
-    context_for: Callable[[HTTPConnection, Any], object],
+    context_for: Callable[[execution.Connected, Any], object],
     limits: Limits,
     rights_of: Callable[[Any], Any] | None = None,
     keeping: Keeping | None = None,
@@ -113,7 +111,7 @@ async def _answer(sharing: Sharing, scope: Scope, *, receive: Receive, send: Sen
         await send_whole(send, explorer.PAGE, status=200, media_type=HTML, headers=explorer.HEADERS)
         return
     sent = await _read(scope, headers, receive=receive, limits=service.limits)
-    asked = _Asked(service, scope, sent, receive, client=headers.get(CLIENT_HEADER, ""))
+    asked = _Asked(service, scope, headers, sent, receive, client=headers.get(CLIENT_HEADER, ""))
     try:
         asked.actor = await execution.identify(service, execution.bearer_token(headers.get("authorization")))
     except ApiError as error:
@@ -140,6 +138,7 @@ class _Asked:
 
     service: Service
     scope: Scope
+    headers: Mapping[str, str]
     sent: bytes
     receive: Receive
     client: str
@@ -177,11 +176,11 @@ class _Asked:
 
     async def _execute(self, revisions: Revisions) -> tuple[ExecutionResult, object]:
         request = self.request()
-        context = self.service.context_for(HTTPConnection(self.scope), self.actor)
+        context = self.service.context_for(self, self.actor)
         if revisions and self.service.keeping is not None:
             self.service.keeping.tell(context, revisions, self.need)
         allowed = OPERATIONS_BY_METHOD[self.scope["method"]]
-        async with _cancelled_when_gone(self.receive):
+        with _Watch(self.receive):
             result = await execution.execute(self.service, request, context=context, allowed=allowed)
         if not result.errors:  # of an error, graphql-core may have left something running
             execution.end(context)
@@ -237,34 +236,40 @@ def _minimum_revision(header: str | None) -> int:
     return int(header)
 
 
-@asynccontextmanager
-async def _cancelled_when_gone(receive: Receive) -> AsyncIterator[None]:
-    """Cancel the block when the client hangs up; ClientGone then leaves it."""
-    running = asyncio.current_task()
-    watchers: list[asyncio.Task[None]] = []
-    gone = False
+class _Watch:
+    """Cancels the block when the client hangs up; ClientGone then leaves it."""
 
-    async def watch() -> None:
-        nonlocal gone
-        await sse.wait_for_disconnect(receive)
-        gone = True
-        if running is not None:
-            running.cancel()
+    __slots__ = ("_is_gone", "_receive", "_running", "_timer", "_watcher")
 
-    timer = asyncio.get_running_loop().call_later(
-        WATCH_AFTER_SECONDS, lambda: watchers.append(asyncio.create_task(watch()))
-    )
-    try:
-        yield
-    except asyncio.CancelledError:
-        if not gone or running is None:
-            raise
-        running.uncancel()
-        raise ClientGone from None
-    finally:
-        timer.cancel()
-        for watcher in watchers:
-            watcher.cancel()
+    def __init__(self, receive: Receive) -> None:
+        self._receive = receive
+        self._running: asyncio.Task[Any] | None = None
+        self._timer: asyncio.TimerHandle | None = None
+        self._watcher: asyncio.Task[None] | None = None
+        self._is_gone = False
+
+    def __enter__(self) -> None:
+        self._running = asyncio.current_task()
+        self._timer = asyncio.get_running_loop().call_later(WATCH_AFTER_SECONDS, self._begin)
+
+    def _begin(self) -> None:
+        self._watcher = asyncio.create_task(self._wait())
+
+    async def _wait(self) -> None:
+        await sse.wait_for_disconnect(self._receive)
+        self._is_gone = True
+        if self._running is not None:
+            self._running.cancel()
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, _: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
+        running, self._running = self._running, None
+        if kind is asyncio.CancelledError and self._is_gone and running is not None:
+            running.uncancel()
+            raise ClientGone from None
 
 
 def _not_allowed(message: str, *, allow: str) -> Refused:

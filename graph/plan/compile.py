@@ -13,6 +13,7 @@ from graphql import (
     GraphQLID,
     GraphQLIncludeDirective,
     GraphQLInterfaceType,
+    GraphQLLeafType,
     GraphQLList,
     GraphQLNonNull,
     GraphQLObjectType,
@@ -33,7 +34,11 @@ from graphql.execution.collect_fields import (
     collect_subfields,
 )
 from graphql.execution.values import VariableValues
+from strawberry.scalars import JSON
 from strawberry.schema import Schema
+from strawberry.schema.schema_converter import GraphQLCoreConverter
+from strawberry.schema.types.scalar import DEFAULT_SCALAR_REGISTRY
+from strawberry.types.scalar import ScalarDefinition
 
 from graph.plan.plan import Place, Plan, PlannedField, Selection, Shape, UncoveredError
 from graph.plan.reading import TypeName, reading_of
@@ -42,6 +47,8 @@ from graph.plan.shape import AbstractOf, Leaf, ListOf, ObjectOf
 TYPE_NAME = "__typename"
 CONDITIONS = frozenset({GraphQLIncludeDirective.name, GraphQLSkipDirective.name})
 # What these scalars make of a value of this very type is the value.
+JSON_DEFINITION = DEFAULT_SCALAR_REGISTRY[JSON]
+JSON_TYPES: frozenset[type] = frozenset({dict, list, str, int, float, bool})
 WRITTEN_AS_IS: Mapping[object, frozenset[type]] = {
     GraphQLString: frozenset({str}),
     GraphQLID: frozenset({str}),
@@ -78,6 +85,13 @@ def compile_plan(
         root=root,
         size=compiling.size,
     )
+
+
+def _written_as_is(leaf: GraphQLLeafType) -> frozenset[type]:
+    definition = leaf.extensions.get(GraphQLCoreConverter.DEFINITION_BACKREF)
+    if isinstance(definition, ScalarDefinition) and definition.serialize is JSON_DEFINITION.serialize:
+        return JSON_TYPES
+    return WRITTEN_AS_IS.get(leaf, frozenset())
 
 
 @dataclass(slots=True)
@@ -131,7 +145,7 @@ class _Compiling:
             )
         if not is_leaf_type(bare):
             raise UncoveredError
-        return Leaf(is_nullable=is_nullable, leaf=bare, written_as_is=WRITTEN_AS_IS.get(bare, frozenset()))
+        return Leaf(is_nullable=is_nullable, leaf=bare, written_as_is=_written_as_is(bare))
 
     def _object(
         self, type_: GraphQLObjectType, place: Place, details: FieldDetailsList, *, is_nullable: bool

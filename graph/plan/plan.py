@@ -44,6 +44,10 @@ class Shape(Protocol):
     @property
     def is_nullable(self) -> bool: ...
 
+    @property
+    def written_as_is(self) -> frozenset[type]:
+        """Values of these types are written as they are. Never NoneType."""
+
     def write(self, column: Column, kinds: set[type], run: "Run") -> Column:
         """The answer's value for each raw value. `kinds` are the types of the values; None is not among them.
 
@@ -94,6 +98,11 @@ class Selection:
 
     fields: tuple[PlannedField, ...]
     keys: tuple[str, ...]
+
+    @property
+    def waiting(self) -> list[tuple[int, PlannedField]]:
+        """The fields that may have to be awaited, and their places."""
+        return [(place, field) for place, field in enumerate(self.fields) if field.reading.may_wait]
 
 
 @dataclass(frozen=True, slots=True)

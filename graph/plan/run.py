@@ -45,21 +45,27 @@ async def _run_level(level: list[Job], run: Run) -> None:
     resolved = [
         (columns, place, field)
         for job, columns in zip(level, read, strict=True)
-        for place, field in enumerate(job.selection.fields)
-        if field.reading.may_wait
+        for place, field in job.selection.waiting
     ]
+    if resolved:
+        await _settle(resolved, read)
+    for job, columns in zip(level, read, strict=True):
+        _write(job, columns, run)
+
+
+async def _settle(resolved: list[tuple[list[Any], int, PlannedField]], read: list[list[Any]]) -> None:
     # a batch is awaited whole, other resolvers value by value
     await settle([*read, *(columns[place] for columns, place, _ in resolved if type(columns[place]) is list)])
     # what answers with a list may have left its items to be awaited: entities do
-    await settle(
+    lists = [
         each
         for columns, place, field in resolved
         if isinstance(field.shape, ListOf) and type(columns[place]) is list
         for each in columns[place]
         if type(each) is list
-    )
-    for job, columns in zip(level, read, strict=True):
-        _write(job, columns, run)
+    ]
+    if lists:
+        await settle(lists)
 
 
 def _read(field: PlannedField, sources: Column, run: Run) -> Any:

@@ -6,25 +6,28 @@ Whatever is not plainly right is AbnormalError: graphql-core then says what is w
 from asyncio import gather
 from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass
+from functools import cache
 from itertools import chain, islice
-from typing import Any
+from typing import Any, ClassVar
 
-from graphql import GraphQLInt, GraphQLInterfaceType, GraphQLLeafType, GraphQLUnionType, Undefined
+from graphql import GraphQLEnumType, GraphQLInt, GraphQLInterfaceType, GraphQLLeafType, GraphQLUnionType, Undefined
 from graphql.pyutils import UndefinedType
 from graphql.type.scalars import GRAPHQL_MAX_INT, GRAPHQL_MIN_INT
 
 from graph.plan.plan import AbnormalError, Column, Place, Run, Selection, Shape
 
-# Types whose values need no second look.
-PLAIN = frozenset({type(None), bool, int, float, str, list, tuple, dict})
 LISTS = frozenset({list, tuple})
+NOTHING: frozenset[type] = frozenset()
 
 
 def complete(shape: Shape, column: Column, run: Run) -> Column:
     """The answer's value for each raw value of a field, nulls included. Raises AbnormalError."""
     kinds = set(map(type, column))
-    if any(map(_is_strange, kinds)):
-        raise AbnormalError
+    if kinds <= shape.written_as_is:
+        return column
+    for kind in kinds:
+        if _is_strange(kind):
+            raise AbnormalError
     if type(None) not in kinds:
         return shape.write(column, kinds, run)
     if not shape.is_nullable:
@@ -39,13 +42,11 @@ async def settle(columns: Iterable[Column]) -> None:
 
     Waits for all of them even if one fails or the caller is cancelled: nothing is left running.
     """
-    waiting: list[tuple[Column, int, Awaitable[Any]]] = [
-        (column, place, value)
-        for column in columns
-        if any(map(_is_awaitable, set(map(type, column))))
-        for place, value in enumerate(column)
-        if _is_awaitable(type(value))
-    ]
+    waiting: list[tuple[Column, int, Awaitable[Any]]] = []
+    for column in columns:
+        kinds: set[Any] = set(map(type, column))
+        if any(map(_is_awaitable, kinds)):
+            waiting += [(column, place, value) for place, value in enumerate(column) if _waits(value)]
     if len(waiting) == 1:
         # without the task that gather would make
         ((column, place, only),) = waiting
@@ -59,12 +60,19 @@ async def settle(columns: Iterable[Column]) -> None:
             column[place] = value
 
 
-def _is_awaitable(kind: type) -> bool:
-    return kind not in PLAIN and hasattr(kind, "__await__")
+def _waits(value: Any) -> bool:
+    kind: Any = type(value)
+    return _is_awaitable(kind)
 
 
-def _is_strange(kind: type) -> bool:
-    return kind not in PLAIN and (issubclass(kind, BaseException | UndefinedType) or hasattr(kind, "__await__"))
+@cache  # there are as many types as the program has
+def _is_awaitable(kind: Any) -> bool:
+    return hasattr(kind, "__await__")
+
+
+@cache
+def _is_strange(kind: Any) -> bool:
+    return issubclass(kind, BaseException | UndefinedType) or hasattr(kind, "__await__")
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,7 +85,11 @@ class Leaf:
 
     def write(self, column: Column, kinds: set[type], run: Run) -> Column:
         if kinds <= self.written_as_is or (self.leaf is GraphQLInt and _are_small(column, kinds)):
-            return column
+            return column  # what is left when the nulls are taken out
+        if isinstance(self.leaf, GraphQLEnumType):
+            # few values, and each dear to write
+            names = {value: self.leaf.coerce_output_value(value) for value in set(column)}
+            return [names[value] for value in column]
         written = list(map(self.leaf.coerce_output_value, column))
         if any(value is None or value is Undefined for value in written):
             raise AbnormalError
@@ -91,6 +103,7 @@ def _are_small(column: Column, kinds: set[type]) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class ListOf:
+    written_as_is: ClassVar[frozenset[type]] = NOTHING
     is_nullable: bool
     items: Shape
 
@@ -105,6 +118,7 @@ class ListOf:
 
 @dataclass(frozen=True, slots=True)
 class ObjectOf:
+    written_as_is: ClassVar[frozenset[type]] = NOTHING
     is_nullable: bool
     place: Place
     selection: Selection
@@ -121,6 +135,8 @@ class ObjectOf:
 @dataclass(frozen=True, slots=True)
 class AbstractOf:
     """An interface or a union; `objects` are the shapes of its concrete types, by name."""
+
+    written_as_is: ClassVar[frozenset[type]] = NOTHING
 
     is_nullable: bool
     place: Place

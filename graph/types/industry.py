@@ -6,6 +6,7 @@ from graph.context import Info
 from graph.types.module import Module
 from graph.types.scalars import JSON
 from models.industry import IndustryModuleRow, IndustryRow
+from queries.registry import Registry
 
 
 @strawberry.type(description="A module of an industry's template.")
@@ -58,3 +59,10 @@ class Industry:
             is_active=row.is_active,
             revision=row.revision,
         )
+
+
+def shown_industry(registry: Registry | None, code: str, row: IndustryRow) -> Industry:
+    """What the row looks like: of the registry's rows made once, for whoever may see them."""
+    if registry is None or registry.industries.get(code) is not row:
+        return Industry.from_row(row)
+    return registry.shown_as(Industry, code, lambda: Industry.from_row(row))

@@ -264,10 +264,7 @@ def _shown(registry: Registry | None, code: str, row: ModuleRow) -> Module:
     """What the row looks like: of the registry's rows made once, for whoever may see them."""
     if registry is None or registry.modules.get(code) is not row:
         return Module.from_row(row)
-    shown = registry.shown.get(code)
-    if not isinstance(shown, Module):
-        shown = registry.shown[code] = Module.from_row(row)
-    return shown
+    return registry.shown_as(Module, code, lambda: Module.from_row(row))
 
 
 @batched(Module.latest_version)

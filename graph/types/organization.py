@@ -16,7 +16,7 @@ from graph.types.effective_config import (
     load_effective_configs,
 )
 from graph.types.ids import parse_id
-from graph.types.industry import Industry
+from graph.types.industry import Industry, shown_industry
 from queries.effective_config import ConfigKey
 from queries.organization import CompanyRecord, OrganizationRecord
 
@@ -147,8 +147,11 @@ async def all_company_configs(companies: list[Company], info: Info) -> list[list
 async def industries(organizations: list[Organization], info: Info) -> list[Industry | None]:
     codes = [organization.record.industry_code for organization in organizations]
     wanted = list({code for code in codes if code is not None})
-    rows = dict(zip(wanted, await info.context.loaders.industry.load_many(wanted), strict=True))
-    found = {code: Industry.from_row(row) for code, row in rows.items() if row is not None}
+    rows = await info.context.loaders.industry.load_many(wanted)
+    registry = info.context.registry_at_hand()
+    found = {
+        code: shown_industry(registry, code, row) for code, row in zip(wanted, rows, strict=True) if row is not None
+    }
     return [None if code is None else found.get(code) for code in codes]
 
 

@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 import strawberry
 import uvicorn
 from starlette.applications import Starlette
-from starlette.requests import HTTPConnection
 from starlette.routing import Route, WebSocketRoute
 from strawberry.scalars import JSON
 
+from app.transport.execution import Connected
 from app.transport.http import graphql_endpoint
 from app.transport.server import UVICORN
 from graph.documents import document_cache
@@ -198,7 +198,7 @@ async def running_server(limits: Limits, *, actors: dict[str, Actor] | None = No
             raise ApiError("UNAUTHENTICATED", "The token is not valid.")
         return known[token]
 
-    def context_for(connection: HTTPConnection, actor: Actor) -> Context:
+    def context_for(_connection: Connected, actor: Actor) -> Context:
         log.contexts += 1
         return Context(actor=actor, number=log.contexts, log=log)
 

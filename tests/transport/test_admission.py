@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import httpx
 import pytest
@@ -15,6 +16,15 @@ from tests.transport.test_http import RESPONSE_JSON, code, post
 
 pytestmark = pytest.mark.asyncio
 SLOW, HELLO, TOUCH = {"query": "{ slow }"}, {"query": "{ hello }"}, {"query": "mutation { touch }"}
+
+
+@asynccontextmanager
+async def place(admission: Admission) -> AsyncIterator[None]:
+    await admission.enter()
+    try:
+        yield
+    finally:
+        admission.leave()
 
 
 @pytest_asyncio.fixture
@@ -86,7 +96,7 @@ async def test_places_are_given_in_the_order_of_asking_and_none_is_lost() -> Non
     order: list[int] = []
 
     async def work(number: int) -> None:
-        async with admission.place():
+        async with place(admission):
             order.append(number)
             assert admission.running <= 2
             await asyncio.sleep(0.001)
@@ -106,7 +116,7 @@ async def test_whoever_is_cancelled_as_the_place_comes_hands_it_on() -> None:
     let_go = asyncio.Event()
 
     async def hold() -> None:
-        async with admission.place():
+        async with place(admission):
             await let_go.wait()
 
     holder, unlucky, next_one = (asyncio.create_task(hold()) for _ in range(3))
@@ -124,7 +134,7 @@ async def test_whoever_gave_up_as_a_place_became_free_is_passed_over() -> None:
     let_go = asyncio.Event()
 
     async def hold() -> str:
-        async with admission.place():
+        async with place(admission):
             await let_go.wait()
         return "held"
 
@@ -139,9 +149,9 @@ async def test_whoever_gave_up_as_a_place_became_free_is_passed_over() -> None:
 
 async def test_what_is_refused_is_counted() -> None:
     admission = Admission(running_max=1, waiting_max=0, waiting_seconds=1)
-    async with admission.place():
+    async with place(admission):
         for _ in range(3):
             with pytest.raises(Busy):
-                async with admission.place():
+                async with place(admission):
                     pass
     assert (admission.running, admission.refused) == (0, 3)
