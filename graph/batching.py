@@ -50,15 +50,16 @@ class RegistryLoader(DataLoader[K, V | None]):
         self._of, self._query, self._pick = batches, query, pick
 
     async def load(self, key: K) -> V | None:
-        found = self._find((key,))
+        found = self.at_once((key,))
         return await super().load(key) if found is None else found[0]
 
     async def load_many(self, keys: Iterable[K]) -> list[V | None]:
         wanted = tuple(keys)
-        found = self._find(wanted)
+        found = self.at_once(wanted)
         return await super().load_many(wanted) if found is None else found
 
-    def _find(self, keys: Iterable[K]) -> list[V | None] | None:
+    def at_once(self, keys: Iterable[K]) -> list[V | None] | None:
+        """Without asking anybody; None: that is not possible for all of them."""
         registry = self._of.at_hand()
         if registry is None:
             return None

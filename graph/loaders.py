@@ -64,11 +64,11 @@ class Loaders(Batches):
         self._tenant = None if actor.is_platform_admin else actor.organization_id
 
     @made_once
-    def module(self) -> DataLoader[str, ModuleRow | None]:
+    def module(self) -> RegistryLoader[str, ModuleRow]:
         return RegistryLoader(self, module_queries.load_modules_by_codes, Registry.module_for)
 
     @made_once
-    def version(self) -> DataLoader[tuple[str, str], ModuleVersionRow | None]:
+    def version(self) -> RegistryLoader[tuple[str, str], ModuleVersionRow]:
         return RegistryLoader(self, module_queries.load_versions, Registry.version_for)
 
     @made_once
@@ -84,11 +84,11 @@ class Loaders(Batches):
         return DataLoader(self._load_dependents)
 
     @made_once
-    def industry(self) -> DataLoader[str, IndustryRow | None]:
+    def industry(self) -> RegistryLoader[str, IndustryRow]:
         return RegistryLoader(self, industry_queries.load_industries_by_codes, Registry.industry_for)
 
     @made_once
-    def industry_modules(self) -> DataLoader[str, list[IndustryModuleRow] | None]:
+    def industry_modules(self) -> RegistryLoader[str, list[IndustryModuleRow]]:
         return RegistryLoader(self, industry_queries.load_industry_modules, Registry.industry_modules_for)
 
     @made_once

@@ -7,12 +7,16 @@ from typing import Any
 from graphql import (
     DocumentNode,
     GraphQLError,
+    GraphQLID,
+    GraphQLString,
     OperationDefinitionNode,
     OperationType,
     VariableNode,
+    get_nullable_type,
     get_operation_ast,
 )
-from graphql.execution.values import VariableValues, get_variable_values
+from graphql.execution.get_variable_signature import GraphQLVariableSignature, get_variable_signature
+from graphql.execution.values import VariableValues, VariableValueSource, get_variable_values
 from strawberry.schema import Schema
 
 from graph.plan.compile import CONDITIONS, compile_plan
@@ -23,6 +27,10 @@ PLANS_MAX = 8
 PLANNED = frozenset({OperationType.QUERY, OperationType.MUTATION})
 
 
+# An operation's variables, if they are ids and texts without defaults: given as texts, they are what they are.
+Texts = dict[str, GraphQLVariableSignature]
+
+
 @dataclass(slots=True)
 class KeptPlans:
     """None stands for what is not covered: it is not tried again."""
@@ -30,6 +38,7 @@ class KeptPlans:
     size: int = 0  # planned fields, over all plans
     _plans: dict[tuple[object, ...], Plan | None] = field(default_factory=dict)
     _conditions: tuple[str, ...] | None = None
+    _texts: dict[str | None, Texts | None] = field(default_factory=dict)
 
     def find(
         self, schema: Schema, document: DocumentNode, operation_name: str | None, raw_variables: dict[str, Any] | None
@@ -38,9 +47,8 @@ class KeptPlans:
         operation = get_operation_ast(document, operation_name)
         if operation is None or operation.operation not in PLANNED:
             return None
-        definitions = operation.variable_definitions or ()
-        variables = get_variable_values(schema._schema, definitions, raw_variables or {})
-        if isinstance(variables, list):
+        variables = self._variables(schema, operation, raw_variables or {})
+        if variables is None:
             return None
         plan = self._plan(schema, document, operation, variables)
         return None if plan is None else (plan, variables)
@@ -53,6 +61,21 @@ class KeptPlans:
         for each in document.definitions:
             if isinstance(each, OperationDefinitionNode) and each.operation in PLANNED:
                 self._plan(schema, document, each, VariableValues({}, {}))
+
+    def _variables(
+        self, schema: Schema, operation: OperationDefinitionNode, given: dict[str, Any]
+    ) -> VariableValues | None:
+        """None: they are not of their types."""
+        name = operation.name and operation.name.value
+        if name not in self._texts:
+            self._texts[name] = _texts_of(schema, operation)
+        texts = self._texts[name]
+        if texts is not None and all(type(given.get(each)) is str for each in texts):
+            coerced = {each: given[each] for each in texts}
+            sources = {each: VariableValueSource(signature, given[each]) for each, signature in texts.items()}
+            return VariableValues(sources, coerced)
+        values = get_variable_values(schema._schema, operation.variable_definitions or (), given)
+        return None if isinstance(values, list) else values
 
     def _plan(
         self, schema: Schema, document: DocumentNode, operation: OperationDefinitionNode, variables: VariableValues
@@ -72,6 +95,18 @@ class KeptPlans:
         self._plans[key] = plan
         self.size += 0 if plan is None else plan.size
         return plan
+
+
+def _texts_of(schema: Schema, operation: OperationDefinitionNode) -> Texts | None:
+    texts: Texts = {}
+    for definition in operation.variable_definitions or ():
+        signature = get_variable_signature(schema._schema, definition)
+        if isinstance(signature, GraphQLError) or definition.default_value is not None:
+            return None
+        if get_nullable_type(signature.type) not in (GraphQLID, GraphQLString):
+            return None
+        texts[signature.name] = signature
+    return texts
 
 
 def _conditions(node: Any) -> Iterator[str]:

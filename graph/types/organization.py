@@ -1,5 +1,6 @@
 """Organizations and companies, as the API shows them."""
 
+from collections.abc import Awaitable
 from uuid import UUID
 
 import strawberry
@@ -17,6 +18,7 @@ from graph.types.effective_config import (
 )
 from graph.types.ids import parse_id
 from graph.types.industry import Industry, shown_industry
+from models.industry import IndustryRow
 from queries.effective_config import ConfigKey
 from queries.organization import CompanyRecord, OrganizationRecord
 
@@ -144,10 +146,22 @@ async def all_company_configs(companies: list[Company], info: Info) -> list[list
 
 
 @batched(Organization.industry)
-async def industries(organizations: list[Organization], info: Info) -> list[Industry | None]:
+def industries(
+    organizations: list[Organization], info: Info
+) -> list[Industry | None] | Awaitable[list[Industry | None]]:
     codes = [organization.record.industry_code for organization in organizations]
-    wanted = list({code for code in codes if code is not None})
-    rows = await info.context.loaders.industry.load_many(wanted)
+    wanted = list(dict.fromkeys(code for code in codes if code is not None))
+    rows = info.context.loaders.industry.at_once(wanted)
+    return _industries_later(info, codes, wanted) if rows is None else _industries(info, codes, wanted, rows)
+
+
+async def _industries_later(info: Info, codes: list[str | None], wanted: list[str]) -> list[Industry | None]:
+    return _industries(info, codes, wanted, await info.context.loaders.industry.load_many(wanted))
+
+
+def _industries(
+    info: Info, codes: list[str | None], wanted: list[str], rows: list[IndustryRow | None]
+) -> list[Industry | None]:
     registry = info.context.registry_at_hand()
     found = {
         code: shown_industry(registry, code, row) for code, row in zip(wanted, rows, strict=True) if row is not None
