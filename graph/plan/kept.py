@@ -66,7 +66,7 @@ class KeptPlans:
         self, schema: Schema, operation: OperationDefinitionNode, given: dict[str, Any]
     ) -> VariableValues | None:
         """None: they are not of their types."""
-        name = operation.name and operation.name.value
+        name = None if operation.name is None else operation.name.value
         if name not in self._texts:
             self._texts[name] = _texts_of(schema, operation)
         texts = self._texts[name]
