@@ -46,7 +46,7 @@ class RegistryLoader(DataLoader[K, V | None]):
         query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]],
         pick: Callable[[Registry, Actor, K], V | None],
     ) -> None:
-        super().__init__(self._fetch)
+        super().__init__()
         self._of, self._query, self._pick = batches, query, pick
 
     async def load(self, key: K) -> V | None:
@@ -70,7 +70,7 @@ class RegistryLoader(DataLoader[K, V | None]):
         self._of.note_read(Follows.REGISTRY)
         return found
 
-    async def _fetch(self, keys: list[K]) -> list[V | None]:
+    async def _fetch(self, keys: list[K]) -> Sequence[V | Exception | None]:
         of = self._of
         of.note_read(Follows.REGISTRY)
         registry = await of.registry()
@@ -97,10 +97,10 @@ class TenantLoader(DataLoader[K, V]):
         default: Callable[[], V],
         kept: Callable[[TenantValues, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]] | None = None,
     ) -> None:
-        super().__init__(self._fetch)
+        super().__init__()
         self._of, self._tenant, self._query, self._default, self._kept = batches, tenant, query, default, kept
 
-    async def _fetch(self, keys: list[K]) -> list[V | Refusal]:
+    async def _fetch(self, keys: list[K]) -> Sequence[V | Exception]:
         self._of.note_read(Follows.ORGANIZATION)
         values = None if self._kept is None else self._of.values()
         if self._kept is None or values is None:

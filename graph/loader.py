@@ -43,7 +43,7 @@ class DataLoader(Generic[K, V]):
     others who wait for the same, nor the batch.
     """
 
-    def __init__(self, load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]]) -> None:
+    def __init__(self, load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]] | None = None) -> None:
         self._load_fn = load_fn
         self._found: dict[K, V | Exception] = {}
         self._batches: dict[K, _Batch[K]] = {}  # of keys that are being waited for
@@ -63,6 +63,11 @@ class DataLoader(Generic[K, V]):
             await self._wait(missing)
         return [_value(found[key]) for key in wanted]
 
+    async def _fetch(self, keys: list[K]) -> Sequence[V | Exception]:
+        """Its own `load_fn`, or a subclass's way: a method kept in an attribute would be a reference to itself."""
+        assert self._load_fn is not None
+        return await self._load_fn(keys)
+
     async def _wait(self, missing: Sequence[K]) -> None:
         loop = asyncio.get_running_loop()
         batches: dict[int, _Batch[K]] = {}
@@ -72,11 +77,12 @@ class DataLoader(Generic[K, V]):
                 batch = self._batches[key] = self._open(loop)
                 batch.keys.append(key)
             batches[id(batch)] = batch
-        for batch in batches.values():
-            # one for each who waits: who is cancelled cancels his own
-            ready: asyncio.Future[None] = loop.create_future()
-            batch.waiting.append(ready)
-            await ready
+        # one for each who waits: who is cancelled cancels his own
+        ready: list[asyncio.Future[None]] = [loop.create_future() for _ in batches]
+        for batch, each in zip(batches.values(), ready, strict=True):
+            batch.waiting.append(each)
+        for each in ready:
+            await each
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> _Batch[K]:
         if self._next is None:
@@ -93,7 +99,7 @@ class DataLoader(Generic[K, V]):
         batch, self._next = self._next, None
         assert batch is not None
         try:
-            values = await self._load_fn(batch.keys)
+            values = await self._fetch(batch.keys)
             if len(values) != len(batch.keys):
                 raise ValueError(f"asked for {len(batch.keys)} keys, got {len(values)} values")
             self._found.update(zip(batch.keys, values, strict=True))
