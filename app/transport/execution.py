@@ -133,10 +133,11 @@ async def execute(
         service.admission.leave()
 
 
-def end(context: object) -> None:
-    """Tell an operation's context, if it wants to be told, that all has ended well."""
+def end(context: object, result: ExecutionResult) -> None:
+    """Tell an operation's context, if it wants to be told, that all has ended well: of an error, graphql-core may have
+    left something running."""
     told = getattr(context, "end", None)
-    if told is not None:
+    if told is not None and not result.errors:
         told()
 
 

@@ -182,8 +182,7 @@ class _Asked:
         allowed = OPERATIONS_BY_METHOD[self.scope["method"]]
         with _Watch(self.receive):
             result = await execution.execute(self.service, request, context=context, allowed=allowed)
-        if not result.errors:  # of an error, graphql-core may have left something running
-            execution.end(context)
+        execution.end(context, result)
         return result, context
 
 

@@ -208,6 +208,7 @@ async def _run(connection: Connection, operation: Operation) -> None:
             except InvalidOperationTypeError:
                 sharing.start(operation)
             else:
+                execution.end(context, result)
                 await _answer(connection, operation, result)
                 return
         connection.schedule_heartbeat()

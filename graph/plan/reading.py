@@ -1,6 +1,6 @@
 """Where a field's values come from: an attribute, its resolver, its batch, or Strawberry with all that it adds."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from operator import attrgetter
@@ -8,19 +8,15 @@ from typing import Any, ClassVar, Protocol, runtime_checkable
 
 from graphql import FieldNode, GraphQLField, ListValueNode, ObjectValueNode, ValueNode, VariableNode
 from graphql.execution.values import get_argument_values
-from strawberry import ID
 from strawberry.schema import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
 from strawberry.types.arguments import convert_arguments
-from strawberry.types.base import StrawberryMaybe, StrawberryOptional
 from strawberry.types.field import StrawberryField
 from strawberry.types.info import Info
 
 from graph.plan.batch import Batch, batch_of
+from graph.plan.inputs import Converter, converted, converters_of
 from graph.plan.plan import Column, Place, Reading, Run, UncoveredError
-
-# Types of arguments that Strawberry converts nothing of.
-AS_THEY_ARE: tuple[object, ...] = (str, int, float, bool, ID)
 
 
 @runtime_checkable
@@ -106,8 +102,7 @@ class Converted:
     field: StrawberryField
     place: Place
     arguments: Arguments
-    names: Mapping[str, str]  # Python's names of the arguments
-    as_they_are: Collection[str]  # of which Strawberry hands on the values as they are
+    converters: Mapping[str, tuple[str, Converter]] | None  # None: Strawberry converts them
 
     def read(self, run: Run) -> tuple[Info[Any, Any], dict[str, Any]]:
         info: Info[Any, Any] = self.schema.config.info_class(
@@ -115,16 +110,16 @@ class Converted:
             _field=self.field,
         )
         given = self.arguments.read(run)
-        if all(name in self.as_they_are or (value is None and name in self.names) for name, value in given.items()):
-            return info, {self.names[name]: value for name, value in given.items()}
-        converted = convert_arguments(
+        if self.converters is not None:
+            return info, converted(given, self.converters)
+        values = convert_arguments(
             given,
             self.field.arguments,
             scalar_registry=self.schema.schema_converter.scalar_registry,
             config=self.schema.config,
             info=info,
         )
-        return info, converted
+        return info, values
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,20 +165,6 @@ class InBatch:
         return self.batch(sources, info, **arguments)
 
 
-def _names_of(schema: Schema, field: StrawberryField) -> tuple[dict[str, str], frozenset[str]]:
-    """Python's names of a field's arguments, but for those of which even a null is converted; and which are not."""
-    names: dict[str, str] = {}
-    as_they_are = set()
-    for argument in field.arguments:
-        name, type_ = schema.config.name_converter.from_argument(argument), argument.type
-        if isinstance(type_, StrawberryMaybe):
-            continue
-        names[name] = argument.python_name
-        if (type_.of_type if isinstance(type_, StrawberryOptional) else type_) in AS_THEY_ARE:
-            as_they_are.add(name)
-    return names, frozenset(as_they_are)
-
-
 def _call_each(function: Callable[..., Any], sources: Column, *more: Any, **arguments: Any) -> Column:
     """What the function says of each source. An exception is kept in its place: what others began is to be awaited."""
     column: Column = []
@@ -208,18 +189,17 @@ def reading_of(schema: Schema, place: Place, definition: GraphQLField) -> Readin
     gates = tuple(each for each in field.extensions if isinstance(each, Gate))
     if resolver is None or not is_plain or len(gates) < len(field.extensions) or schema.exception_handlers:
         return WithExtensions(place=place, arguments=arguments, resolve=definition.resolve)
-    names, as_they_are = _names_of(schema, field)
-    converted = Converted(
-        schema=schema, field=field, place=place, arguments=arguments, names=names, as_they_are=as_they_are
+    given = Converted(
+        schema=schema, field=field, place=place, arguments=arguments, converters=converters_of(schema, field)
     )
     function: Callable[..., Any] = resolver.wrapped_func  # type: ignore[assignment]  # bound by now
     batch = batch_of(function)
     info = resolver.info_parameter
     reading = (
-        InBatch(converted=converted, batch=batch)
+        InBatch(converted=given, batch=batch)
         if batch is not None
         else Resolver(
-            converted=converted,
+            converted=given,
             function=function if resolver.self_parameter else partial(_without_source, function),
             info_name=None if info is None else info.name,
         )
