@@ -42,8 +42,10 @@ class Caller:
 ANYBODY = Caller()
 
 
-async def read_body(receive: Receive, headers: Mapping[str, str], *, limits: Limits) -> bytes:
-    """The whole body, or a refusal as soon as it is known to be too large or too slow."""
+async def read_body(
+    receive: Receive, headers: Mapping[str, str], *, limits: Limits, has_arrived: bool = False
+) -> bytes:
+    """The whole body, or a refusal as soon as it is known to be too large or too slow. `has_arrived`: it is there."""
     if headers.get("content-encoding", "identity").lower() != "identity":
         raise Refused(status=415, code="UNSUPPORTED_MEDIA_TYPE", message="Compressed request bodies are not accepted.")
     announced = headers.get("content-length", "")
@@ -51,6 +53,8 @@ async def read_body(receive: Receive, headers: Mapping[str, str], *, limits: Lim
         if "expect" not in headers:
             await _discard(receive)
         raise _too_large(limits)
+    if has_arrived:
+        return await _read_chunks(receive, limits=limits)
     try:
         async with asyncio.timeout(limits.body_seconds):
             return await _read_chunks(receive, limits=limits)

@@ -27,6 +27,7 @@ from app.transport.negotiation import EVENT_STREAM, HTML, JSON, negotiate, read_
 from app.transport.pages import explorer
 from app.transport.refusal import ClientGone, Refused, bad_request, bad_user_input, going_away, of_api_error
 from app.transport.reply import header_fields, names_tag, send_refusal, send_whole, status_of
+from app.transport.server import ARRIVED
 from app.transport.sharing import Sharing
 from app.transport.trusted import CLIENT_HEADER, TrustedDocuments
 from graph.limits import Limits
@@ -191,7 +192,8 @@ async def _read(scope: Scope, headers: Mapping[str, str], *, receive: Receive, l
         sent: bytes = scope["query_string"]
         return sent
     require_json(headers)
-    return await read_body(receive, headers, limits=limits)
+    has_arrived: Callable[[], bool] | None = scope["extensions"].get(ARRIVED)
+    return await read_body(receive, headers, limits=limits, has_arrived=has_arrived is not None and has_arrived())
 
 
 async def _send_answer(send: Send, asked: _Asked, headers: Mapping[str, str], *, media_type: str) -> None:

@@ -13,6 +13,7 @@ from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIO
 from websockets.http11 import Request
 
 EXTENSION = "modplane.connection"
+ARRIVED = "modplane.has_arrived"
 # What the kernel takes of a client's backlog before it calls the socket full; its own measure is megabytes.
 UNSENT_BYTES_MAX = 65_536
 # A client that has been told to go may read to the end for so long.
@@ -101,7 +102,8 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP; its scope has under EXTENSION a way to drop the connection without waiting for the client to read."""
+    """HTTP. Its scope has under EXTENSION a way to drop the connection without waiting for the client to read, and
+    under ARRIVED whether the whole request is there: then nobody need watch over its arrival."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -109,7 +111,14 @@ class HttpProtocol(HttpToolsProtocol):
 
     def on_message_begin(self) -> None:
         super().on_message_begin()
-        cast("dict[str, Any]", self.scope)["extensions"] = {EXTENSION: self.transport.abort}
+        cast("dict[str, Any]", self.scope)["extensions"] = {
+            EXTENSION: self.transport.abort,
+            ARRIVED: self._has_arrived,
+        }
+
+    def _has_arrived(self) -> bool:
+        """Of a request that others on the connection have followed too: they come after its end."""
+        return self.cycle is not None and not self.cycle.more_body
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
