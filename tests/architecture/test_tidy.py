@@ -177,3 +177,19 @@ def _imported(node: ast.AST) -> list[str]:
     if isinstance(node, ast.Import):
         return [alias.name for alias in node.names]
     return [node.module] if isinstance(node, ast.ImportFrom) and node.module else []
+
+
+def test_no_resolver_asks_for_its_path() -> None:
+    """A plan has one info for all objects of a field, and so no path: graphql-core would have to run the field again,
+    which a mutation's must never be."""
+    asking = [
+        f"{source.path}:{node.lineno}"
+        for source in sources("graph", "resolvers", "subscriptions")
+        if not source.path.startswith(("graph/plan/", "graph/planned.py"))
+        for node in ast.walk(source.tree)
+        if isinstance(node, ast.Attribute)
+        and node.attr == "path"
+        and isinstance(node.value, ast.Name)
+        and node.value.id == "info"
+    ]
+    assert asking == []
