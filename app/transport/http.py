@@ -26,7 +26,7 @@ from app.transport.execution import Keeping, Service
 from app.transport.negotiation import EVENT_STREAM, HTML, JSON, negotiate, read_headers, require_json
 from app.transport.pages import explorer
 from app.transport.refusal import ClientGone, Refused, bad_request, bad_user_input, going_away, of_api_error
-from app.transport.reply import header_fields, names_tag, send_refusal, send_whole, status_of
+from app.transport.reply import header_fields, names_tag, send_at_once, send_fields, send_refusal, send_whole, status_of
 from app.transport.server import ARRIVED
 from app.transport.sharing import Sharing
 from app.transport.trusted import CLIENT_HEADER, TrustedDocuments
@@ -224,8 +224,10 @@ async def _send_answer(send: Send, asked: _Asked, headers: Mapping[str, str], *,
         fields += header_fields(media_type)
     if status != 304:
         fields.append((b"content-length", b"%d" % len(body)))
-    await send({"type": "http.response.start", "status": status, "headers": fields})
-    await send({"type": "http.response.body", "body": body})
+    if asked.service.connections.is_draining:
+        await send_fields(send, body, status=status, fields=fields)  # its client is told to leave on the way
+    else:
+        await send_at_once(asked.scope, send, body, status=status, fields=fields)
 
 
 def _minimum_revision(header: str | None) -> int:

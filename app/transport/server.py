@@ -6,14 +6,16 @@ Never holds: GraphQL.
 
 import contextlib
 import socket
+from collections.abc import Iterable
 from typing import Any, Protocol, cast
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from websockets.http11 import Request
 
 EXTENSION = "modplane.connection"
 ARRIVED = "modplane.has_arrived"
+AT_ONCE = "modplane.answer_at_once"
 # What the kernel takes of a client's backlog before it calls the socket full; its own measure is megabytes.
 UNSENT_BYTES_MAX = 65_536
 # A client that has been told to go may read to the end for so long.
@@ -102,8 +104,9 @@ class SocketProtocol(WebSocketsSansIOProtocol):
 
 
 class HttpProtocol(HttpToolsProtocol):
-    """HTTP. Its scope has under EXTENSION a way to drop the connection without waiting for the client to read, and
-    under ARRIVED whether the whole request is there: then nobody need watch over its arrival."""
+    """HTTP. Its scope has under EXTENSION a way to drop the connection without waiting for the client to read, under
+    ARRIVED whether the whole request is there (then nobody need watch over its arrival), and under AT_ONCE a way to
+    write an answer that is whole."""
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
@@ -114,11 +117,33 @@ class HttpProtocol(HttpToolsProtocol):
         cast("dict[str, Any]", self.scope)["extensions"] = {
             EXTENSION: self.transport.abort,
             ARRIVED: self._has_arrived,
+            AT_ONCE: self._answer_at_once,
         }
 
     def _has_arrived(self) -> bool:
         """Of a request that others on the connection have followed too: they come after its end."""
         return self.cycle is not None and not self.cycle.more_body
+
+    def _answer_at_once(self, scope: Any, status: int, fields: Iterable[tuple[bytes, bytes]], body: bytes) -> bool:
+        """Head and body by one write, where ASGI's two messages are two, and look at each header again.
+
+        The fields are the caller's to have right. False, and nothing is written: the answer has to go the ordinary way,
+        which waits for a client that does not read, and knows how a connection ends.
+        """
+        cycle = self.cycle
+        if cycle is None or cycle.scope is not scope or cycle.response_started or cycle.disconnected:
+            return False
+        if self.flow.write_paused or cycle.access_log or not cycle.keep_alive:
+            return False
+        head = [STATUS_LINE[status]]
+        for name, value in (*cycle.default_headers, *fields):
+            head += (name, b": ", value, b"\r\n")
+        cycle.response_started = cycle.response_complete = True
+        cycle.waiting_for_100_continue = False
+        self.transport.write(b"".join((*head, b"\r\n", body)))
+        cycle.message_event.set()
+        cycle.on_response()
+        return True
 
     def handle_websocket_upgrade(self) -> None:
         super().handle_websocket_upgrade()
