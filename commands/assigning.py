@@ -72,7 +72,7 @@ class Assigning:
 async def visible_module(tx: TenantTransaction, code: str) -> ModuleRow | None:
     """A module that is not public can be seen by who has it, one that is INTERNAL by administrators alone."""
     registry = await tx.known_registry()
-    found = registry.module_for(tx.actor, code)
+    found = registry.modules_for(tx.actor).get(code)
     if found is None and code in tx.assigned:
         found = registry.modules.get(code)
         return None if found is None or found.tier == "INTERNAL" else found

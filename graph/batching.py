@@ -44,7 +44,7 @@ class RegistryLoader(DataLoader[K, V | None]):
         self,
         batches: Batches,
         query: Callable[[Reader, Sequence[K]], Awaitable[Mapping[K, V]]],
-        pick: Callable[[Registry, Actor, K], V | None],
+        pick: Callable[[Registry, Actor], Mapping[K, V]],
     ) -> None:
         super().__init__()
         self._of, self._query, self._pick = batches, query, pick
@@ -63,8 +63,7 @@ class RegistryLoader(DataLoader[K, V | None]):
         registry = self._of.at_hand()
         if registry is None:
             return None
-        pick, actor = self._pick, self._of.actor
-        found = [pick(registry, actor, key) for key in keys]
+        found = list(map(self._pick(registry, self._of.actor).get, keys))
         if None in found:
             return None
         self._of.note_read(Follows.REGISTRY)
@@ -76,7 +75,8 @@ class RegistryLoader(DataLoader[K, V | None]):
         registry = await of.registry()
         found: dict[K, V] = {}
         if registry is not None:
-            found = {key: row for key in keys if (row := self._pick(registry, of.actor, key)) is not None}
+            held = self._pick(registry, of.actor)
+            found = {key: held[key] for key in keys if key in held}
         if missing := [key for key in keys if key not in found]:
             async with of.reader(Follows.REGISTRY) as reader:
                 found.update(await self._query(reader, missing))

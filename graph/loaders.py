@@ -65,11 +65,11 @@ class Loaders(Batches):
 
     @made_once
     def module(self) -> RegistryLoader[str, ModuleRow]:
-        return RegistryLoader(self, module_queries.load_modules_by_codes, Registry.module_for)
+        return RegistryLoader(self, module_queries.load_modules_by_codes, Registry.modules_for)
 
     @made_once
     def version(self) -> RegistryLoader[tuple[str, str], ModuleVersionRow]:
-        return RegistryLoader(self, module_queries.load_versions, Registry.version_for)
+        return RegistryLoader(self, module_queries.load_versions, Registry.versions_for)
 
     @made_once
     def versions(self) -> DataLoader[tuple[str, PageRequest], Page[ModuleVersionRow]]:
@@ -85,7 +85,7 @@ class Loaders(Batches):
 
     @made_once
     def industry(self) -> RegistryLoader[str, IndustryRow]:
-        return RegistryLoader(self, industry_queries.load_industries_by_codes, Registry.industry_for)
+        return RegistryLoader(self, industry_queries.load_industries_by_codes, Registry.industries_for)
 
     @made_once
     def industry_modules(self) -> RegistryLoader[str, list[IndustryModuleRow]]:

@@ -48,7 +48,8 @@ async def load_modules_by_codes(reader: Reader, codes: Collection[str]) -> dict[
     """Those of the modules that the caller may see."""
     found: dict[str, ModuleRow] = {}
     if (registry := await reader.registry()) is not None:
-        found = {code: row for code in codes if (row := registry.module_for(reader.actor, code)) is not None}
+        seen = registry.modules_for(reader.actor)
+        found = {code: seen[code] for code in codes if code in seen}
     if missing := [code for code in codes if code not in found]:
         statement = select(ModuleRow).where(among(ModuleRow.module_id, missing), _is_visible(reader))
         found.update({row.module_id: row for row in await reader.session.scalars(statement)})

@@ -23,7 +23,6 @@ from queries.module import catalog_of, requirements_of
 from rules.dependency_resolution import Catalog
 from rules.manifest import Requirement
 
-T = TypeVar("T")
 R = TypeVar("R", ModuleRow, ModuleVersionRow, IndustryRow, IndustryModuleRow)
 
 
@@ -37,8 +36,8 @@ class Registry:
     industries: Mapping[str, IndustryRow]
     industry_modules: Mapping[str, list[IndustryModuleRow]]
     requirements: Mapping[str, tuple[Requirement, ...]]  # of the latest version
-    # what its modules and industries are shown as, as far as that was asked for
-    shown: dict[tuple[type, str], object] = field(default_factory=dict)
+    # what its rows are shown as, as far as that was asked for
+    shown: dict[object, Any] = field(default_factory=dict)
 
     @cached_property
     def catalog(self) -> Catalog:
@@ -56,26 +55,22 @@ class Registry:
             code: row for code, row in self.modules.items() if row.tier != "INTERNAL" and row.visibility == "PUBLIC"
         }
 
-    def module_for(self, actor: Actor, code: str) -> ModuleRow | None:
-        """None also for a module that is not public: who has it may see it, and the registry knows of no tenant."""
-        return (self.modules if actor.is_platform_admin else self.public).get(code)
+    @cached_property
+    def active_industries(self) -> Mapping[str, IndustryRow]:
+        return {code: row for code, row in self.industries.items() if row.is_active}
 
-    def shown_as(self, kind: type[T], code: str, make: Callable[[], T]) -> T:
-        """Made once, and the same for everybody: nobody may change it."""
-        found = self.shown.get((kind, code))
-        if not isinstance(found, kind):
-            found = self.shown[kind, code] = make()
-        return found
+    def modules_for(self, actor: Actor) -> Mapping[str, ModuleRow]:
+        """Without modules that are not public: who has one may see it, and the registry knows of no tenant."""
+        return self.modules if actor.is_platform_admin else self.public
 
-    def version_for(self, _actor: Actor, key: tuple[str, str]) -> ModuleVersionRow | None:
-        return self.versions.get(key)
+    def versions_for(self, _actor: Actor) -> Mapping[tuple[str, str], ModuleVersionRow]:
+        return self.versions
 
-    def industry_modules_for(self, _actor: Actor, code: str) -> list[IndustryModuleRow] | None:
-        return self.industry_modules.get(code)
+    def industry_modules_for(self, _actor: Actor) -> Mapping[str, list[IndustryModuleRow]]:
+        return self.industry_modules
 
-    def industry_for(self, actor: Actor, code: str) -> IndustryRow | None:
-        row = self.industries.get(code)
-        return row if row is not None and (row.is_active or actor.is_platform_admin) else None
+    def industries_for(self, actor: Actor) -> Mapping[str, IndustryRow]:
+        return self.industries if actor.is_platform_admin else self.active_industries
 
 
 class RegistrySnapshot:

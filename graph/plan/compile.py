@@ -106,7 +106,7 @@ class _Compiling:
     def selection(self, parent: GraphQLObjectType, fields: GroupedFieldSet) -> Selection:
         planned = tuple(self._field(parent, key, details) for key, details in fields.items())
         self.size += len(planned)
-        return Selection(fields=planned, keys=tuple(fields))
+        return Selection.of(planned)
 
     def _field(self, parent: GraphQLObjectType, key: str, details: FieldDetailsList) -> PlannedField:
         nodes = [each.node for each in details]

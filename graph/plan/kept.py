@@ -31,6 +31,22 @@ PLANNED = frozenset({OperationType.QUERY, OperationType.MUTATION})
 Texts = dict[str, GraphQLVariableSignature]
 
 
+@dataclass(frozen=True, slots=True)
+class _Operation:
+    """What need not be looked for each time."""
+
+    node: OperationDefinitionNode
+    texts: Texts | None
+
+    def variables(self, schema: Schema, given: dict[str, Any]) -> VariableValues | None:
+        """None: they are not of their types."""
+        if self.texts is not None and all(type(given.get(each)) is str for each in self.texts):
+            sources = {each: VariableValueSource(signature, given[each]) for each, signature in self.texts.items()}
+            return VariableValues(sources, {each: given[each] for each in self.texts})
+        values = get_variable_values(schema._schema, self.node.variable_definitions or (), given)
+        return None if isinstance(values, list) else values
+
+
 @dataclass(slots=True)
 class KeptPlans:
     """None stands for what is not covered: it is not tried again."""
@@ -38,19 +54,22 @@ class KeptPlans:
     size: int = 0  # planned fields, over all plans
     _plans: dict[tuple[object, ...], Plan | None] = field(default_factory=dict)
     _conditions: tuple[str, ...] | None = None
-    _texts: dict[str | None, Texts | None] = field(default_factory=dict)
+    _operations: dict[str | None, _Operation] = field(default_factory=dict)  # by the names that clients gave
 
     def find(
         self, schema: Schema, document: DocumentNode, operation_name: str | None, raw_variables: dict[str, Any] | None
     ) -> tuple[Plan, VariableValues] | None:
         """The plan of an operation and its variables; None for all that is graphql-core's to run, or to refuse."""
-        operation = get_operation_ast(document, operation_name)
-        if operation is None or operation.operation not in PLANNED:
-            return None
-        variables = self._variables(schema, operation, raw_variables or {})
+        operation = self._operations.get(operation_name)
+        if operation is None:
+            node = get_operation_ast(document, operation_name)
+            if node is None or node.operation not in PLANNED:
+                return None
+            operation = self._operations[operation_name] = _Operation(node, _texts_of(schema, node))
+        variables = operation.variables(schema, raw_variables or {})
         if variables is None:
             return None
-        plan = self._plan(schema, document, operation, variables)
+        plan = self._plan(schema, document, operation.node, variables)
         return None if plan is None else (plan, variables)
 
     def prepare(self, schema: Schema, document: DocumentNode) -> None:
@@ -61,21 +80,6 @@ class KeptPlans:
         for each in document.definitions:
             if isinstance(each, OperationDefinitionNode) and each.operation in PLANNED:
                 self._plan(schema, document, each, VariableValues({}, {}))
-
-    def _variables(
-        self, schema: Schema, operation: OperationDefinitionNode, given: dict[str, Any]
-    ) -> VariableValues | None:
-        """None: they are not of their types."""
-        name = None if operation.name is None else operation.name.value
-        if name not in self._texts:
-            self._texts[name] = _texts_of(schema, operation)
-        texts = self._texts[name]
-        if texts is not None and all(type(given.get(each)) is str for each in texts):
-            coerced = {each: given[each] for each in texts}
-            sources = {each: VariableValueSource(signature, given[each]) for each, signature in texts.items()}
-            return VariableValues(sources, coerced)
-        values = get_variable_values(schema._schema, operation.variable_definitions or (), given)
-        return None if isinstance(values, list) else values
 
     def _plan(
         self, schema: Schema, document: DocumentNode, operation: OperationDefinitionNode, variables: VariableValues

@@ -97,12 +97,11 @@ class Selection:
     """What is asked of objects of one concrete type at one place of the operation."""
 
     fields: tuple[PlannedField, ...]
-    keys: tuple[str, ...]
+    waiting: tuple[tuple[int, PlannedField], ...]  # those that may have to be awaited, and their places
 
-    @property
-    def waiting(self) -> list[tuple[int, PlannedField]]:
-        """The fields that may have to be awaited, and their places."""
-        return [(place, field) for place, field in enumerate(self.fields) if field.reading.may_wait]
+    @classmethod
+    def of(cls, fields: tuple[PlannedField, ...]) -> "Selection":
+        return cls(fields, tuple((place, each) for place, each in enumerate(fields) if each.reading.may_wait))
 
 
 @dataclass(frozen=True, slots=True)
@@ -134,17 +133,18 @@ class Run:
     jobs: list[Job] = field(default_factory=list)  # of the next level
 
     def info(self, place: Place) -> PlanInfo:
-        return PlanInfo(
-            field_name=place.field_name,
-            parent_type=place.parent_type,
-            return_type=place.return_type,
-            field_nodes=place.field_nodes,
-            schema=self.plan.schema,
-            fragments=self.plan.fragments,
-            operation=self.plan.operation,
-            variable_values=self.variables.coerced,
-            context=self.context,
-            root_value=self.root_value,
+        plan = self.plan
+        return PlanInfo(  # by place, which is the cheaper way, and this is made often
+            place.field_name,
+            place.parent_type,
+            place.return_type,
+            place.field_nodes,
+            plan.schema,
+            plan.fragments,
+            plan.operation,
+            self.variables.coerced,
+            self.context,
+            self.root_value,
         )
 
     def answer(self, selection: Selection, sources: Column) -> list[dict[str, Any]]:

@@ -6,7 +6,7 @@ from functools import partial
 from operator import attrgetter
 from typing import Any, ClassVar, Protocol, runtime_checkable
 
-from graphql import FieldNode, GraphQLField, ListValueNode, ObjectValueNode, ValueNode, VariableNode
+from graphql import FieldNode, GraphQLField, ListValueNode, ObjectValueNode, Undefined, ValueNode, VariableNode
 from graphql.execution.values import get_argument_values
 from strawberry.schema import Schema
 from strawberry.schema.schema_converter import GraphQLCoreConverter
@@ -33,14 +33,37 @@ class Arguments:
     field: GraphQLField
     node: FieldNode
     known: dict[str, Any] | None  # None: to be read in each run
+    variables: tuple[tuple[str, str], ...]  # names and their variables, if that is all there is to them
 
     @classmethod
     def of(cls, field: GraphQLField, node: FieldNode) -> "Arguments":
         is_fixed = all(_is_fixed(argument.value) for argument in node.arguments or ())
-        return cls(field=field, node=node, known=get_argument_values(field, node) if is_fixed else None)
+        known = get_argument_values(field, node) if is_fixed else None
+        return cls(field, node, known, _variables_of(field, node))
 
     def read(self, run: Run) -> dict[str, Any]:
-        return get_argument_values(self.field, self.node, run.variables) if self.known is None else self.known
+        if self.known is not None:
+            return self.known
+        if self.variables:
+            # validation has seen that they are of the arguments' types; for what is null or left out there are rules
+            given = run.variables.coerced.get
+            values = {name: given(variable) for name, variable in self.variables}
+            if None not in values.values():
+                return values
+        return get_argument_values(self.field, self.node, run.variables)
+
+
+def _variables_of(field: GraphQLField, node: FieldNode) -> tuple[tuple[str, str], ...]:
+    """Empty unless every argument is a variable, and those that are not given have no defaults."""
+    given = {argument.name.value: argument.value for argument in node.arguments or ()}
+    found = []
+    for name, argument in field.args.items():
+        value = given.get(name)
+        if isinstance(value, VariableNode):
+            found.append((argument.out_name or name, value.name.value))
+        elif value is not None or argument.default_value is not Undefined or argument.default is not None:
+            return ()
+    return tuple(found)
 
 
 def _is_fixed(value: ValueNode) -> bool:

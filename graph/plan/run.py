@@ -4,7 +4,7 @@ from typing import Any
 
 from graph.plan.plan import AbnormalError, Column, Job, PlannedField, Run, Selection
 from graph.plan.reading import Known
-from graph.plan.shape import ListOf, complete, settle
+from graph.plan.shape import ListOf, Waiting, complete, is_awaitable, settle, waiting_in
 
 
 async def run_plan(run: Run) -> dict[str, Any]:
@@ -15,12 +15,11 @@ async def run_plan(run: Run) -> dict[str, Any]:
 async def read_root(run: Run) -> Any:
     """The value of the only root field, or the exception that came of it: what run_plan_on goes on with."""
     (only,) = run.plan.root.fields
-    column = _read(only, [run.root_value], run)
-    holder = [column]
-    await settle([holder])
+    holder = [_read(only, [run.root_value], run)]
+    await settle(waiting_in(holder))
     if type(holder[0]) is not list:
         return holder[0]  # of a batch
-    await settle(holder)
+    await settle(waiting_in(holder[0]))
     return holder[0][0]
 
 
@@ -28,7 +27,7 @@ async def run_plan_on(value: Any, run: Run) -> dict[str, Any]:
     """The same as run_plan, of a plan whose only root field has been read."""
     (only,) = run.plan.root.fields
     known = PlannedField(key=only.key, reading=Known(value), shape=only.shape)
-    return await _run_from(Selection(fields=(known,), keys=run.plan.root.keys), run)
+    return await _run_from(Selection.of((known,)), run)
 
 
 async def _run_from(root: Selection, run: Run) -> dict[str, Any]:
@@ -48,24 +47,33 @@ async def _run_level(level: list[Job], run: Run) -> None:
         for place, field in job.selection.waiting
     ]
     if resolved:
-        await _settle(resolved, read)
+        await _settle(resolved)
     for job, columns in zip(level, read, strict=True):
         _write(job, columns, run)
 
 
-async def _settle(resolved: list[tuple[list[Any], int, PlannedField]], read: list[list[Any]]) -> None:
+async def _settle(resolved: list[tuple[list[Any], int, PlannedField]]) -> None:
     # a batch is awaited whole, other resolvers value by value
-    await settle([*read, *(columns[place] for columns, place, _ in resolved if type(columns[place]) is list)])
+    waiting: list[Waiting] = []
+    for columns, place, _ in resolved:
+        column = columns[place]
+        if type(column) is list:
+            waiting += waiting_in(column)
+        elif is_awaitable(type(column)):
+            waiting.append((columns, place, column))
+    if waiting:
+        await settle(waiting)
     # what answers with a list may have left its items to be awaited: entities do
-    lists = [
+    items = [
         each
         for columns, place, field in resolved
         if isinstance(field.shape, ListOf) and type(columns[place]) is list
-        for each in columns[place]
-        if type(each) is list
+        for several in columns[place]
+        if type(several) is list
+        for each in waiting_in(several)
     ]
-    if lists:
-        await settle(lists)
+    if items:
+        await settle(items)
 
 
 def _read(field: PlannedField, sources: Column, run: Run) -> Any:
@@ -77,12 +85,11 @@ def _read(field: PlannedField, sources: Column, run: Run) -> Any:
 
 
 def _write(job: Job, columns: list[Any], run: Run) -> None:
-    """Fill the rows. Only now that nothing is under way may anything raise."""
-    written: list[Column] = []
+    """Fill the rows, key by key in their order. Only now that nothing is under way may anything raise."""
+    rows, count = job.rows, len(job.sources)
     for field, column in zip(job.selection.fields, columns, strict=True):
-        if type(column) is not list or len(column) != len(job.sources):
+        if type(column) is not list or len(column) != count:
             raise AbnormalError
-        written.append(complete(field.shape, column, run))
-    keys = job.selection.keys
-    for row, values in zip(job.rows, zip(*written, strict=True), strict=True):
-        row.update(zip(keys, values, strict=True))
+        key = field.key
+        for row, value in zip(rows, complete(field.shape, column, run), strict=True):
+            row[key] = value

@@ -4,7 +4,7 @@ Whatever is not plainly right is AbnormalError: graphql-core then says what is w
 """
 
 from asyncio import gather
-from collections.abc import Awaitable, Callable, Iterable, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain, islice
@@ -23,7 +23,7 @@ NOTHING: frozenset[type] = frozenset()
 def complete(shape: Shape, column: Column, run: Run) -> Column:
     """The answer's value for each raw value of a field, nulls included. Raises AbnormalError."""
     kinds = set(map(type, column))
-    if kinds <= shape.written_as_is:
+    if kinds <= shape.written_as_is:  # of most columns that is all
         return column
     for kind in kinds:
         if _is_strange(kind):
@@ -37,16 +37,22 @@ def complete(shape: Shape, column: Column, run: Run) -> Column:
     return [None if value is None else next(written) for value in column]
 
 
-async def settle(columns: Iterable[Column]) -> None:
-    """Await what has to be awaited, all at once, and put into its place what came of it: the value or the exception.
+# A value that has to be awaited, and where it stands.
+Waiting = tuple[Column, int, Awaitable[Any]]
+
+
+def waiting_in(column: Column) -> list[Waiting]:
+    """What has to be awaited of its values."""
+    if not any(map(is_awaitable, set(map(type, column)))):
+        return []
+    return [(column, place, value) for place, value in enumerate(column) if is_awaitable(type(value))]
+
+
+async def settle(waiting: Collection[Waiting]) -> None:
+    """Await all at once, and put into its place what came of each: the value or the exception.
 
     Waits for all of them even if one fails or the caller is cancelled: nothing is left running.
     """
-    waiting: list[tuple[Column, int, Awaitable[Any]]] = []
-    for column in columns:
-        kinds: set[Any] = set(map(type, column))
-        if any(map(_is_awaitable, kinds)):
-            waiting += [(column, place, value) for place, value in enumerate(column) if _waits(value)]
     if len(waiting) == 1:
         # without the task that gather would make
         ((column, place, only),) = waiting
@@ -60,14 +66,12 @@ async def settle(columns: Iterable[Column]) -> None:
             column[place] = value
 
 
-def _waits(value: Any) -> bool:
-    kind: Any = type(value)
-    return _is_awaitable(kind)
-
-
-@cache  # there are as many types as the program has
-def _is_awaitable(kind: Any) -> bool:
+def _has_await(kind: Any) -> bool:
     return hasattr(kind, "__await__")
+
+
+# Of a type. There are as many as the program has.
+is_awaitable: Callable[[Any], bool] = cache(_has_await)
 
 
 @cache
@@ -87,9 +91,10 @@ class Leaf:
         if kinds <= self.written_as_is or (self.leaf is GraphQLInt and _are_small(column, kinds)):
             return column  # what is left when the nulls are taken out
         if isinstance(self.leaf, GraphQLEnumType):
-            # few values, and each dear to write
-            names = {value: self.leaf.coerce_output_value(value) for value in set(column)}
-            return [names[value] for value in column]
+            # few values, and each dear to write, and to hash: a member is one object
+            members = {id(value): value for value in column}
+            names = {which: self.leaf.coerce_output_value(value) for which, value in members.items()}
+            return [names[id(value)] for value in column]
         written = list(map(self.leaf.coerce_output_value, column))
         if any(value is None or value is Undefined for value in written):
             raise AbnormalError

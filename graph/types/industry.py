@@ -62,7 +62,10 @@ class Industry:
 
 
 def shown_industry(registry: Registry | None, code: str, row: IndustryRow) -> Industry:
-    """What the row looks like: of the registry's rows made once, for whoever may see them."""
+    """What the row looks like: of the registry's rows made once, and for everybody, so that nobody may change it."""
     if registry is None or registry.industries.get(code) is not row:
         return Industry.from_row(row)
-    return registry.shown_as(Industry, code, lambda: Industry.from_row(row))
+    found: Industry | None = registry.shown.get(row)
+    if found is None:
+        found = registry.shown[row] = Industry.from_row(row)
+    return found

@@ -252,19 +252,19 @@ async def load_modules(info: Info, codes: Sequence[str]) -> list[Module]:
     wanted = list(dict.fromkeys(codes))
     rows = await info.context.loaders.module.load_many(wanted)
     registry = info.context.registry_at_hand()
-    found: dict[str, Module] = {}
-    for code, row in zip(wanted, rows, strict=True):
-        if row is None:
-            raise ApiError("NOT_FOUND", f"module {code} is gone")
-        found[code] = _shown(registry, code, row)
+    shown: Mapping[object, Module] = {} if registry is None else registry.shown
+    found = {code: shown.get(row) or _show(registry, code, row) for code, row in zip(wanted, rows, strict=True)}
     return [found[code] for code in codes]
 
 
-def _shown(registry: Registry | None, code: str, row: ModuleRow) -> Module:
-    """What the row looks like: of the registry's rows made once, for whoever may see them."""
-    if registry is None or registry.modules.get(code) is not row:
-        return Module.from_row(row)
-    return registry.shown_as(Module, code, lambda: Module.from_row(row))
+def _show(registry: Registry | None, code: str, row: ModuleRow | None) -> Module:
+    """What the row looks like: of the registry's rows made once, and for everybody, so that nobody may change it."""
+    if row is None:
+        raise ApiError("NOT_FOUND", f"module {code} is gone")
+    module = Module.from_row(row)
+    if registry is not None and registry.modules.get(code) is row:
+        registry.shown[row] = module
+    return module
 
 
 @batched(Module.latest_version)
