@@ -96,8 +96,10 @@ class TenantLoader(DataLoader[K, V]):
         query: Callable[[TenantReads, UUID, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]],
         default: Callable[[], V],
         kept: Callable[[TenantValues, Sequence[K]], Awaitable[Mapping[K, V | Refusal]]] | None = None,
+        *,
+        reads_at_once: bool = False,
     ) -> None:
-        super().__init__()
+        super().__init__(reads_at_once=reads_at_once)
         self._of, self._tenant, self._query, self._default, self._kept = batches, tenant, query, default, kept
 
     async def _fetch(self, keys: list[K]) -> Sequence[V | Exception]:

@@ -30,8 +30,8 @@ class _Batch(Generic[K]):
 
     __slots__ = ("keys", "waiting")
 
-    def __init__(self) -> None:
-        self.keys: list[K] = []
+    def __init__(self, keys: list[K]) -> None:
+        self.keys = keys
         self.waiting: list[asyncio.Future[None]] = []
 
 
@@ -43,8 +43,15 @@ class DataLoader(Generic[K, V]):
     others who wait for the same, nor the batch.
     """
 
-    def __init__(self, load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]] | None = None) -> None:
-        self._load_fn = load_fn
+    def __init__(
+        self,
+        load_fn: Callable[[list[K]], Awaitable[Sequence[V | Exception]]] | None = None,
+        *,
+        reads_at_once: bool = False,
+    ) -> None:
+        """`reads_at_once`: whoever asks first reads, waiting for no tick. For what has one key in an operation, and is
+        joined behind `load_fn` with what other operations ask."""
+        self._load_fn, self._reads_at_once = load_fn, reads_at_once
         self._found: dict[K, V | Exception] = {}
         self._batches: dict[K, _Batch[K]] = {}  # of keys that are being waited for
         self._next: _Batch[K] | None = None
@@ -69,6 +76,9 @@ class DataLoader(Generic[K, V]):
         return await self._load_fn(keys)
 
     async def _wait(self, missing: Sequence[K]) -> None:
+        if self._reads_at_once and not any(key in self._batches for key in missing):
+            await self._lead(_Batch(list(dict.fromkeys(missing))))
+            return
         loop = asyncio.get_running_loop()
         batches: dict[int, _Batch[K]] = {}
         for key in missing:
@@ -86,18 +96,44 @@ class DataLoader(Generic[K, V]):
 
     def _open(self, loop: asyncio.AbstractEventLoop) -> _Batch[K]:
         if self._next is None:
-            self._next = _Batch()
-            loop.call_soon(self._start)
+            self._next = _Batch([])
+            loop.call_soon(self._start_next)
         return self._next
 
-    def _start(self) -> None:
-        task = asyncio.create_task(self._read())
+    def _start_next(self) -> None:
+        batch, self._next = self._next, None
+        assert batch is not None
+        self._start(batch)
+
+    def _start(self, batch: _Batch[K]) -> None:
+        task = asyncio.create_task(self._read(batch))
         self._running.add(task)
         task.add_done_callback(self._running.discard)
 
-    async def _read(self) -> None:
-        batch, self._next = self._next, None
-        assert batch is not None
+    async def _lead(self, batch: _Batch[K]) -> None:
+        """Read in the task of who asks."""
+        self._batches.update(dict.fromkeys(batch.keys, batch))
+        try:
+            await self._fill(batch)
+        except asyncio.CancelledError:
+            if batch.waiting:
+                self._start(batch)  # again, for the others
+            else:
+                self._forget(batch)
+            raise
+        self._forget(batch)
+
+    async def _read(self, batch: _Batch[K]) -> None:
+        try:
+            await self._fill(batch)
+        except BaseException:
+            for ready in batch.waiting:
+                ready.cancel()
+            raise
+        finally:
+            self._forget(batch)
+
+    async def _fill(self, batch: _Batch[K]) -> None:
         try:
             values = await self._fetch(batch.keys)
             if len(values) != len(batch.keys):
@@ -105,13 +141,11 @@ class DataLoader(Generic[K, V]):
             self._found.update(zip(batch.keys, values, strict=True))
         except Exception as error:  # noqa: BLE001 - handed on to all who wait, none is swallowed
             self._found.update(dict.fromkeys(batch.keys, error))
-        except BaseException:
-            for ready in batch.waiting:
-                ready.cancel()
-            raise
-        finally:
-            for key in batch.keys:
-                self._batches.pop(key, None)
+
+    def _forget(self, batch: _Batch[K]) -> None:
+        """It is not under way any more, and nobody need wait."""
+        for key in batch.keys:
+            self._batches.pop(key, None)
         for ready in batch.waiting:
             if not ready.done():
                 ready.set_result(None)

@@ -96,7 +96,7 @@ class Loaders(Batches):
         if self._tenant is None:
             return self._by_key(organization_queries.load_organizations_by_ids, Follows.ORGANIZATION)
         query = organization_queries.load_tenants_organizations
-        return TenantLoader(self, self._tenant, query, lambda: None, TenantValues.organizations)
+        return TenantLoader(self, self._tenant, query, lambda: None, TenantValues.organizations, reads_at_once=True)
 
     @made_once
     def company(self) -> DataLoader[UUID, CompanyRecord | None]:
@@ -115,7 +115,7 @@ class Loaders(Batches):
         if self._tenant is None:
             return self._lists(assignment_queries.load_assignments_by_organizations, Follows.ORGANIZATION)
         query = assignment_queries.load_tenants_assignments
-        return TenantLoader(self, self._tenant, query, list, TenantValues.assignments)
+        return TenantLoader(self, self._tenant, query, list, TenantValues.assignments, reads_at_once=True)
 
     @made_once
     def assigned_dependents(self) -> DataLoader[UUID, Mapping[str, list[str]] | None]:

@@ -87,3 +87,35 @@ async def test_too_few_values_are_a_fault() -> None:
     loader = DataLoader(load)
     with pytest.raises(ValueError, match="asked for 2 keys, got 1 values"):
         await loader.load_many([1, 2])
+
+
+async def test_who_reads_at_once_takes_nobody_along() -> None:
+    source = Source()
+    loader = DataLoader(source.load, reads_at_once=True)
+    source.free.clear()
+    one, other = asyncio.create_task(loader.load(2)), asyncio.create_task(loader.load_many([2, 4]))
+    await asyncio.sleep(0.01)
+    assert source.asked == [[2], [4]]
+    one.cancel()
+    await asyncio.sleep(0.01)
+    source.free.set()
+    assert await other == [20, 40]
+    assert one.cancelled()
+    assert await loader.load_many([2, 4]) == [20, 40]
+    assert source.asked == [[2], [4], [2]]
+
+
+async def test_who_reads_at_once_and_gives_up_alone_leaves_nothing_under_way() -> None:
+    source = Source()
+    loader = DataLoader(source.load, reads_at_once=True)
+    source.free.clear()
+    before = asyncio.all_tasks()
+    one = asyncio.create_task(loader.load(2))
+    await asyncio.sleep(0.01)
+    one.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await one
+    source.free.set()
+    assert asyncio.all_tasks() == before
+    assert await loader.load(2) == 20
+    assert source.asked == [[2], [2]]
