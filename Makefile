@@ -1,5 +1,9 @@
 # Every daily command. `make` alone lists them. Needs only make and a Python >= 3.11 with venv.
-PY ?= python3
+
+# The system's Python if it will do: distributions build it with profile-guided optimization, version managers mostly do
+# not, and Modplane on such a one takes up to twice the processor time.
+IS_GOOD := import ensurepip, sys, venv; sys.exit(sys.version_info < (3, 11))
+PY ?= $(shell /usr/bin/python3 -c '$(IS_GOOD)' 2>/dev/null && echo /usr/bin/python3 || echo python3)
 
 export UV_PYTHON_DOWNLOADS := never
 export PIP_DISABLE_PIP_VERSION_CHECK := 1
