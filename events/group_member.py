@@ -23,7 +23,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from events.envelope import Event
 from events.failpoints import reach
 from events.inbox import CONSUMER, Inbox
-from events.stopping import stop_within
+from events.stopping import stop_client
 from events.types import TOPICS
 
 log = logging.getLogger("modplane.reactions")
@@ -216,7 +216,7 @@ async def stop(consumer: AIOKafkaConsumer, *, seconds: float, is_last: bool) -> 
     `is_last`: the process ends, and the heartbeats with it.
     """
     try:
-        has_stopped = await stop_within(consumer.stop(), seconds=seconds)
+        has_stopped = await stop_client(consumer, seconds=seconds)
     except (KafkaError, OSError) as error:
         log.warning("consumer ended with an error: %r", error)
         return

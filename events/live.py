@@ -19,7 +19,7 @@ from aiokafka.errors import KafkaError
 
 from events.delivery import Replication
 from events.envelope import Event, MalformedEvent, event_of_record
-from events.stopping import stop_within
+from events.stopping import stop_client
 from events.topics import ONE_REPLICA, ensure_topics
 
 log = logging.getLogger("modplane.live")
@@ -160,7 +160,7 @@ class LiveStream:
                 self._note_age(consumer, partitions)
         finally:
             with contextlib.suppress(Exception):
-                await stop_within(consumer.stop(), seconds=2)
+                await stop_client(consumer, seconds=2)
 
     def _note_age(self, consumer: AIOKafkaConsumer, partitions: Collection[TopicPartition]) -> None:
         """The brokers answer each fetch within `fetch_max_wait_ms`, also when there is nothing."""

@@ -11,7 +11,7 @@ from aiokafka.errors import KafkaError, UnsupportedVersionError
 
 from events.delivery import Replication
 from events.envelope import Message
-from events.stopping import stop_within
+from events.stopping import stop_client
 from events.topics import ensure_topics
 
 START_SECONDS = 10.0
@@ -79,4 +79,4 @@ async def _started(bootstrap: str) -> AIOKafkaProducer:
 
 async def _stop(producer: AIOKafkaProducer) -> None:
     with contextlib.suppress(Exception):
-        await stop_within(producer.stop(), seconds=STOP_SECONDS)
+        await stop_client(producer, seconds=STOP_SECONDS)

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
-from events.stopping import stop_within
+from events.stopping import stop_client
 
 ANSWER_SECONDS = 10.0
 
@@ -57,4 +57,4 @@ async def ends_of(bootstrap: str, positions: Mapping[TopicPartition, int]) -> Ma
         return None
     finally:
         with contextlib.suppress(Exception):
-            await stop_within(observer.stop(), seconds=2)
+            await stop_client(observer, seconds=2)

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import IllegalStateError, KafkaError
 
-from modplane_sdk.dead_letters import STOP_SECONDS, DeadLetters, Record, stop_within
+from modplane_sdk.dead_letters import STOP_SECONDS, DeadLetters, Record, stop_client
 from modplane_sdk.events import AnotherVersion, Event, MalformedEvent, Subscription, Subscriptions, read_event
 from modplane_sdk.inbox import Inbox, InboxAway
 
@@ -87,7 +87,7 @@ class EventConsumer:
                     await self.inbox.prepare()
                     forget_at = time.monotonic() + FORGET_SECONDS
         finally:
-            await stop_within(consumer.stop(), seconds=STOP_SECONDS)
+            await stop_client(consumer, seconds=STOP_SECONDS)
 
     async def _fetch_carefully(self, consumer: AIOKafkaConsumer) -> Batches:
         """A record of each partition; the one that cannot be read is given up, and passed over.

@@ -10,7 +10,7 @@ from collections.abc import Coroutine
 from dataclasses import dataclass
 from typing import Any, TypeAlias
 
-from aiokafka import AIOKafkaProducer, ConsumerRecord, TopicPartition
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRecord, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 from aiokafka.errors import MessageSizeTooLargeError, TopicAlreadyExistsError
 
@@ -18,6 +18,7 @@ log = logging.getLogger("modplane_sdk.consumer")
 
 SEND_SECONDS = 15.0
 STOP_SECONDS = 10.0
+HANG_UP_SECONDS = 1.0
 VALUE_BYTES_MAX = 512 * 1024  # a broker takes 1 MiB by default
 Record: TypeAlias = ConsumerRecord[bytes, bytes]
 
@@ -58,7 +59,7 @@ class DeadLetters:
                 await producer.start()
                 await self._put(producer, record, why)
             finally:
-                await stop_within(producer.stop(), seconds=STOP_SECONDS)
+                await stop_client(producer, seconds=STOP_SECONDS)
 
     async def _put(self, producer: AIOKafkaProducer, record: Record | None, why: list[tuple[str, bytes]]) -> None:
         if record is not None:
@@ -82,10 +83,22 @@ class DeadLetters:
             await admin.close()
 
 
-async def stop_within(stopping: Coroutine[Any, Any, None], *, seconds: float) -> None:
-    """At most that long. Not by asyncio.timeout: aiokafka swallows the cancellation, and may wait for ever then."""
+async def stop_client(client: AIOKafkaConsumer | AIOKafkaProducer, *, seconds: float) -> None:
+    """At most that long; then its tasks are ended and its connections closed, which stop() comes to last."""
+    if await _within(client.stop(), seconds):
+        return
+    is_producer = isinstance(client, AIOKafkaProducer)
+    for part in (client._sender, client.client) if is_producer else (client._fetcher, client._client):
+        if part is not None:
+            await _within(part.close(), HANG_UP_SECONDS)
+
+
+async def _within(stopping: Coroutine[Any, Any, None], seconds: float) -> bool:
+    """Whether it has ended. Not by asyncio.timeout: aiokafka swallows the cancellation, and may wait for ever then."""
     task = asyncio.ensure_future(stopping)
     await asyncio.wait([task], timeout=seconds)
-    if not task.done():
+    has_ended = task.done()
+    if not has_ended:
         task.cancel()
     task.add_done_callback(lambda done: None if done.cancelled() else done.exception())
+    return has_ended
