@@ -53,7 +53,8 @@ def main() -> None:
     count = given.organizations or (ORGANIZATIONS_QUICK if given.quick else ORGANIZATIONS)
     # the load and PostgreSQL share a core, so that what is measured has one to itself
     with on(OTHERS):
-        measured = _compare(plan, count, given.parts) if set(given.parts) - {GROWTH, STALENESS} else Measured()
+        has_world = bool(set(given.parts) - {GROWTH, STALENESS})
+        measured = _compare(plan, count, given.parts) if has_world else Measured()
         if GROWTH in given.parts:
             with stores() as (directory, endpoints, servers):
                 sizes = (given.grown[0], given.grown[1])
@@ -65,7 +66,8 @@ def main() -> None:
                 measured.stale = uvloop.run(staleness(directory, endpoints, servers, supervisor, reads=reads))
             _say(f"{measured.stale}")
     is_full = plan == DEFAULT and count == ORGANIZATIONS and tuple(given.grown) == GROWN
-    document = document_of(measured, plan, run=FULL if is_full else REDUCED, organizations=count, load_before=load)
+    run, organizations = FULL if is_full else REDUCED, count if has_world else None
+    document = document_of(measured, plan, run=run, organizations=organizations, load_before=load)
     _write(document, is_kept=is_full or given.keep)
 
 

@@ -34,10 +34,13 @@ SHOWN = {
     REDIS: "limit: bare ASGI, Redis GET",
     ASYNCPG: "limit: asyncpg, the same SQL, no HTTP",
 }
+PARTS_OPTION = "--parts"
 
 
-def document_of(measured: Measured, plan: Plan, *, run: str, organizations: int, load_before: float) -> dict[str, Any]:
-    """Everything of one run, as it is kept."""
+def document_of(
+    measured: Measured, plan: Plan, *, run: str, organizations: int | None, load_before: float
+) -> dict[str, Any]:
+    """Everything of one run, as it is kept. `organizations`: of the world in common; None: it had stores of its own."""
     this = {
         "command": " ".join(["python -m bench.compare", *sys.argv[1:]]),
         "measured_at": datetime.now(UTC).isoformat(timespec="seconds"),
@@ -89,7 +92,7 @@ def merged(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
     measured = {row["figure"]: row for row in known["rows"] if row["measured"] is not None}
     rows = [row if row["measured"] is not None else measured.get(row["figure"], row) for row in new["rows"]]
     cells = {_key(cell): cell for cell in (*known["cells"], *new["cells"])}
-    runs = {each["command"]: each for each in (*known["runs"], *new["runs"])}
+    runs = {each["command"]: each for each in (*known["runs"], *new["runs"]) if not _is_outdone(each, new["runs"])}
     fan_out = {each["variant"]: each for each in (*known["fan_out"], *new["fan_out"])}
     return {
         **new,
@@ -99,6 +102,14 @@ def merged(known: Mapping[str, Any], new: Mapping[str, Any]) -> dict[str, Any]:
         "fan_out": list(fan_out.values()),
         "memory_mib": {**known["memory_mib"], **new["memory_mib"]},
     }
+
+
+def _is_outdone(run: Mapping[str, Any], others: Sequence[Mapping[str, Any]]) -> bool:
+    """Whether all that it measured has been measured again: it was of parts of the common world, they are of all."""
+    has_parts = PARTS_OPTION in run["command"]
+    return (
+        has_parts and run["organizations"] is not None and any(PARTS_OPTION not in each["command"] for each in others)
+    )
 
 
 def _key(cell: Mapping[str, Any]) -> tuple[str, str, str]:
@@ -152,8 +163,9 @@ def _run(document: Mapping[str, Any]) -> str:
     lines.append(f"{document['machine']}, Node {document['versions']['node']}.")
     for each in document["runs"]:
         plan = each["plan"]
+        size = "" if each["organizations"] is None else f"{each['organizations']:,} organizations, "
         lines.append(
-            f"- `{each['command']}`, {each['measured_at'][:10]}: {each['organizations']:,} organizations, medians of"
+            f"- `{each['command']}`, {each['measured_at'][:10]}: {size}medians of"
             f" {plan['rounds']} rounds of {plan['seconds']:g} s with {plan['connections']} connections; load average of"
             f" the machine before it: {each['load_before']}"
         )

@@ -108,6 +108,22 @@ def test_a_run_of_some_parts_leaves_the_others_as_they_were() -> None:
     assert whole["memory_mib"] == {MODPLANE: 99.0}
 
 
+def test_a_run_of_everything_takes_the_place_of_those_of_some_parts(monkeypatch: pytest.MonkeyPatch) -> None:
+    def run_of(*arguments: str, organizations: int | None = 10) -> dict[str, Any]:
+        monkeypatch.setattr("sys.argv", ["bench.compare", *arguments])
+        document = document_of(Measured(), PLAN, run=FULL, organizations=organizations, load_before=0.1)
+        found: dict[str, Any] = orjson.loads(orjson.dumps(document))
+        return found
+
+    whole = merged(run_of("--parts", "cold"), run_of("--parts", "growth", organizations=None))
+    whole = merged(whole, run_of("--parts", "warm"))
+    named = "python -m bench.compare"
+    assert [each["command"] for each in whole["runs"]] == [
+        f"{named} --parts {part}" for part in ("cold", "growth", "warm")
+    ]
+    assert [each["command"] for each in merged(whole, run_of())["runs"]] == [f"{named} --parts growth", named]
+
+
 def test_a_full_run_does_not_mix_with_a_reduced_one() -> None:
     reduced = Measured()
     reduced.windows[WARM, MODPLANE, LIST].append(window(50))
