@@ -3,6 +3,8 @@
 Each test module gets a database of its own, cloned from one that is migrated and seeded with the erp pack.
 """
 
+import asyncio
+import gc
 import secrets
 from collections.abc import AsyncIterator, Iterator
 from dataclasses import dataclass
@@ -21,6 +23,14 @@ from models.database import parse_url
 from tests.support.platform import Platform, running_platform
 
 TEMPLATE = "modplane_erp"
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session", autouse=True)
+async def _collected() -> AsyncIterator[None]:
+    """What libraries close only when it is collected, while there is a loop to do that: the last thing of a session."""
+    yield
+    gc.collect()
+    await asyncio.sleep(0.1)
 
 
 @pytest.fixture(scope="session")

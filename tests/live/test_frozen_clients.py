@@ -7,7 +7,6 @@ from contextlib import asynccontextmanager
 
 import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.conn import AIOKafkaConnection
 
 from events.delivery import Replication
 from events.stopping import stop_client
@@ -27,25 +26,26 @@ def kafka(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
 
 
 @asynccontextmanager
-async def nothing_left() -> AsyncIterator[None]:
-    """Connections that are open, and tasks of the library, are as they were."""
-    before = _of_the_library()
+async def nothing_left(port: int) -> AsyncIterator[None]:
+    """Sockets to the broker that are open, and tasks of the library, are as they were."""
+    before = _of_the_library(port)
     yield
     async with asyncio.timeout(5):
-        while _of_the_library() != before:
+        while _of_the_library(port) != before:
             await asyncio.sleep(0.05)
 
 
-def _of_the_library() -> tuple[set[int], set[int]]:
+def _of_the_library(port: int) -> tuple[set[int], set[int]]:
     gc.collect()
-    connections = {id(each) for each in gc.get_objects() if isinstance(each, AIOKafkaConnection) and each.connected()}
+    transports = [each for each in gc.get_objects() if isinstance(each, asyncio.Transport) and not each.is_closing()]
+    peers = {id(each) for each in transports if (each.get_extra_info("peername") or (0, 0))[1] == port}
     tasks = {id(task) for task in asyncio.all_tasks() if "aiokafka" in repr(task.get_coro())}
-    return connections, tasks
+    return peers, tasks
 
 
 async def test_of_a_producer_nothing_is_left(kafka: str) -> None:
     partitions = await ensure_topics(kafka, Replication())
-    async with nothing_left():
+    async with nothing_left(port_of(kafka)):
         producer = AIOKafkaProducer(bootstrap_servers=kafka)
         await producer.start()
         with frozen(port_of(kafka)):
@@ -56,13 +56,26 @@ async def test_of_a_producer_nothing_is_left(kafka: str) -> None:
 
 async def test_of_a_consumer_nothing_is_left(kafka: str) -> None:
     partitions: list[TopicPartition] = list(await ensure_topics(kafka, Replication()))
-    async with nothing_left():
+    async with nothing_left(port_of(kafka)):
         consumer = AIOKafkaConsumer(bootstrap_servers=kafka, group_id="frozen", enable_auto_commit=True)
         await consumer.start()
         consumer.assign(partitions)
         await consumer.getmany(timeout_ms=500)
         with frozen(port_of(kafka)):
             assert await _given_up(consumer)
+
+
+async def test_of_a_start_that_is_cancelled_nothing_is_left(kafka: str) -> None:
+    async with nothing_left(port_of(kafka)):
+        consumer = AIOKafkaConsumer(bootstrap_servers=kafka)
+        with frozen(port_of(kafka)):
+            starting = asyncio.create_task(consumer.start())
+            await asyncio.sleep(0.2)
+            starting.cancel()
+            await asyncio.wait([starting])
+            assert starting.cancelled()
+            await stop_client(consumer, seconds=SECONDS)
+        del consumer, starting
 
 
 async def _given_up(client: AIOKafkaConsumer | AIOKafkaProducer) -> bool:
