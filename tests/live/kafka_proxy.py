@@ -1,4 +1,4 @@
-"""A proxy in front of a broker that can swallow what consumers wait for: the answers to Fetch, and nothing else."""
+"""A proxy in front of a broker that can swallow what clients wait for: the answers to one kind of request, no other."""
 
 import asyncio
 import contextlib
@@ -10,16 +10,17 @@ from dataclasses import dataclass, field
 from app.embedded.ports import choose_port
 from tests.live.servers import port_of
 
-FETCH = 1  # the API key of the protocol
+FETCH, METADATA = 1, 3  # API keys of the protocol
 
 
 @dataclass
 class KafkaProxy:
-    """`is_silent`: whether answers to Fetch are swallowed, on every connection there is or will be."""
+    """`is_silent`: whether answers to `silenced` are swallowed, on every connection there is or will be."""
 
     broker: str
     address: str = ""
     is_silent: bool = False
+    silenced: int = FETCH
     swallowed: int = 0
     tasks: set["asyncio.Task[None]"] = field(default_factory=set)
 
@@ -38,7 +39,7 @@ class KafkaProxy:
             while True:
                 frame = await _frame(reader)
                 key, _version, correlation = struct.unpack_from(">hhi", frame)
-                if key == FETCH:
+                if key == self.silenced:
                     fetches.add(correlation)
                 _forward(frame, to)
 
